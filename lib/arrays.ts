@@ -1,0 +1,200 @@
+// The arrays that operations take and return, and the checks that all operations share.
+import { types } from "node:util";
+import { DtypeError, OptionError, ShapeError } from "./errors.js";
+
+/** The typed arrays that hold the numbers of an operation. */
+export type NumericArray = Float32Array | Float64Array;
+
+/** Element types, by name. */
+export type Dtype = "float32" | "float64";
+
+/**
+ * A row-major array. The last axis is the feature axis (here: the vocabulary); all axes before it flatten to rows, so
+ * `[batch, tokens, vocabulary]` has batch * tokens rows.
+ */
+export interface Rows<A extends NumericArray = NumericArray> {
+  /** As many elements as the shape says: its product. */
+  data: A;
+  /** One or more axes, each a non-negative integer; the last is at least 1. */
+  shape: readonly number[];
+  /** Checked against `data` where it is given. Default: what `data` is. */
+  dtype?: Dtype;
+}
+
+/** One number for each row. */
+export type PerRow = Float32Array | Float64Array | readonly number[];
+
+/** Whether each row counts. */
+export type RowMask = Uint8Array | readonly (boolean | 0 | 1)[];
+
+/** What an argument was, for an error message. */
+export function describe(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return `an Array of length ${value.length}`;
+  if (ArrayBuffer.isView(value)) {
+    const { length } = value as { length?: number };
+    return `a ${value.constructor.name}${length === undefined ? "" : ` of length ${length}`}`;
+  }
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "object") return `an object with ${keysOf(value)}`;
+  if (typeof value === "function") return "a function";
+  return String(value);
+}
+
+function keysOf(value: object): string {
+  const keys = Object.keys(value);
+  return keys.length === 0 ? "no fields" : `the fields ${keys.slice(0, 5).join(", ")}`;
+}
+
+/** The element type of a typed array, or undefined. Works for arrays of other realms, which `instanceof` does not. */
+export function dtypeOf(data: unknown): Dtype | undefined {
+  if (types.isFloat32Array(data)) return "float32";
+  if (types.isFloat64Array(data)) return "float64";
+  return undefined;
+}
+
+/** Throws unless the typed array still has its memory. */
+export function requireAttached(name: string, data: ArrayBufferView): void {
+  // A detached buffer has no length; only an attempt to look at it tells it from an empty one.
+  if (data.byteLength > 0) return;
+  try {
+    new Uint8Array(data.buffer);
+  } catch {
+    throw new ShapeError(`${name} is detached: its memory was transferred elsewhere`);
+  }
+}
+
+/** A checked array: `data` holds rows * columns elements. */
+export interface CheckedRows<A extends NumericArray> {
+  data: A;
+  dtype: Dtype;
+  rows: number;
+  columns: number;
+}
+
+/** Checks an array argument of an operation. */
+export function requireRows<A extends NumericArray>(name: string, array: Rows<A>): CheckedRows<A> {
+  if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
+    throw new ShapeError(`${name} is ${describe(array)}; it must be an object { data, shape }`);
+  }
+  const { data, shape, dtype: stated } = array;
+  const dtype = dtypeOf(data);
+  if (dtype === undefined) {
+    throw new DtypeError(`${name}.data is ${describe(data)}; it must be a Float32Array or a Float64Array`);
+  }
+  if (stated !== undefined && stated !== dtype) {
+    throw new DtypeError(
+      `${name}.data is a ${dtype === "float32" ? "Float32Array" : "Float64Array"}, but ${name}.dtype says ` +
+        `${describe(stated)}; they must agree ("float32" for Float32Array, "float64" for Float64Array)`,
+    );
+  }
+  const { rows, columns } = requireShape(`${name}.shape`, shape);
+  if (data.length !== rows * columns) {
+    requireAttached(`${name}.data`, data);
+    throw new ShapeError(
+      `${name}.data has ${data.length} elements; its shape [${shape.join(", ")}] needs ${rows * columns}`,
+    );
+  }
+  return { data, dtype, rows, columns };
+}
+
+function requireShape(name: string, shape: readonly number[]): { rows: number; columns: number } {
+  if (!Array.isArray(shape) || shape.length === 0) {
+    throw new ShapeError(`${name} is ${describe(shape)}; it must be an array of one axis or more`);
+  }
+  let rows = 1;
+  for (let axis = 0; axis < shape.length; axis++) {
+    const size: unknown = shape[axis];
+    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
+      throw new ShapeError(`${name}[${axis}] is ${describe(size)}; it must be a non-negative integer`);
+    }
+    if (axis < shape.length - 1) rows *= size;
+  }
+  const columns = shape[shape.length - 1] as number;
+  if (columns === 0) throw new ShapeError(`${name} is [${shape.join(", ")}]; its last axis must be at least 1`);
+  if (!Number.isSafeInteger(rows * columns)) {
+    throw new ShapeError(`${name} is [${shape.join(", ")}]; its product must be at most 2^53 - 1`);
+  }
+  return { rows, columns };
+}
+
+/** One float64 a row; `finite` refuses infinities and NaN. */
+export function requirePerRow(name: string, values: PerRow, rows: number, finite: boolean): Float64Array {
+  const given: unknown = values;
+  if (dtypeOf(given) === undefined && !Array.isArray(given)) {
+    throw new OptionError(
+      `${name} is ${describe(given)}; it must be a Float32Array, a Float64Array or an array of numbers, one per row`,
+    );
+  }
+  if (values.length !== rows) {
+    if (ArrayBuffer.isView(values)) requireAttached(name, values);
+    throw new ShapeError(`${name} has ${values.length} elements; it must have ${rows}, one per row`);
+  }
+  const result = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const value: unknown = values[row];
+    if (typeof value !== "number" || (finite && !Number.isFinite(value))) {
+      throw new OptionError(`${name}[${row}] is ${describe(value)}; it must be a ${finite ? "finite " : ""}number`);
+    }
+    result[row] = value;
+  }
+  return result;
+}
+
+/** One byte a row, 0 or 1. */
+export function requireMask(name: string, mask: RowMask, rows: number): Uint8Array {
+  const given: unknown = mask;
+  if (!types.isUint8Array(given) && !Array.isArray(given)) {
+    throw new OptionError(`${name} is ${describe(given)}; it must be a Uint8Array or an array of booleans, one per row`);
+  }
+  if (mask.length !== rows) {
+    if (ArrayBuffer.isView(mask)) requireAttached(name, mask);
+    throw new ShapeError(`${name} has ${mask.length} elements; it must have ${rows}, one per row`);
+  }
+  const result = new Uint8Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const value: unknown = mask[row];
+    if (value !== true && value !== false && value !== 0 && value !== 1) {
+      throw new OptionError(`${name}[${row}] is ${describe(value)}; it must be true, false, 1 or 0`);
+    }
+    result[row] = value ? 1 : 0;
+  }
+  return result;
+}
+
+const outputTypes = {
+  float32: { type: "Float32Array", is: types.isFloat32Array, make: (length: number) => new Float32Array(length) },
+  float64: { type: "Float64Array", is: types.isFloat64Array, make: (length: number) => new Float64Array(length) },
+};
+
+/** An array for an operation to write into: the caller's where there is one, and then checked, or a new one. */
+export function outputArray(name: string, dtype: Dtype, length: number, given: NumericArray | undefined): NumericArray {
+  const expected = outputTypes[dtype];
+  if (given === undefined) return expected.make(length);
+  if (!expected.is(given)) throw new DtypeError(`${name} is ${describe(given)}; it must be a ${expected.type}`);
+  const { buffer } = given as { buffer: { resizable?: boolean; growable?: boolean } };
+  if (buffer.resizable === true || buffer.growable === true) {
+    throw new ShapeError(`${name} lies in a resizable buffer; it must have a fixed length`);
+  }
+  if (given.length !== length) {
+    requireAttached(name, given);
+    throw new ShapeError(`${name} has ${given.length} elements; it must have ${length}`);
+  }
+  return given;
+}
+
+/** Throws if any array written to shares memory with another array of the call. */
+export function requireDisjoint(
+  written: readonly (readonly [name: string, array: ArrayBufferView])[],
+  read: readonly (readonly [name: string, array: ArrayBufferView])[],
+): void {
+  written.forEach(([name, array], index) => {
+    for (const [otherName, other] of [...written.slice(index + 1), ...read]) {
+      const overlap =
+        array.buffer === other.buffer &&
+        array.byteOffset < other.byteOffset + other.byteLength &&
+        other.byteOffset < array.byteOffset + array.byteLength;
+      if (overlap) throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
+    }
+  });
+}

@@ -1,0 +1,75 @@
+// Picks the backend of a call and remembers why.
+import { BackendUnavailableError, type BackendAttempt } from "../errors.js";
+import { requireOneOf } from "../options.js";
+import { cpuBackend } from "./cpu.js";
+import { loadAddon } from "./load.js";
+import { referenceBackend } from "./reference.js";
+import { backendChoices, backendNames, type Backend, type BackendChoice, type BackendName } from "./table.js";
+
+/** A backend, or the reason why there is none. */
+type Found = { backend: Backend } | { attempts: BackendAttempt[] };
+
+const found = new Map<BackendName, Found>();
+
+/** Looks for one backend; the answer is remembered. */
+export function findBackend(name: BackendName): Found {
+  let answer = found.get(name);
+  if (answer === undefined) {
+    answer = open(name);
+    found.set(name, answer);
+  }
+  return answer;
+}
+
+function open(name: BackendName): Found {
+  switch (name) {
+    case "cuda":
+      return { attempts: [{ backend: "cuda", reason: "this version of Kullback has no CUDA backend" }] };
+    case "cpu": {
+      const { addon, attempts } = loadAddon();
+      return addon === undefined ? { attempts } : { backend: cpuBackend(addon) };
+    }
+    case "reference":
+      return { backend: referenceBackend };
+    default:
+      return name satisfies never;
+  }
+}
+
+/** KULLBACK_BACKEND, or "auto". */
+export function backendFromEnvironment(): BackendChoice {
+  const name = process.env["KULLBACK_BACKEND"];
+  if (name === undefined || name === "") return "auto";
+  return requireOneOf("KULLBACK_BACKEND", name as BackendChoice, backendChoices);
+}
+
+let automatic: Backend | undefined;
+
+/**
+ * The backend for a call. "auto" (the default) is KULLBACK_BACKEND where that is set, and otherwise the first of cuda,
+ * cpu and reference that can run. A backend that is named and cannot run throws BackendUnavailableError.
+ */
+export function chooseBackend(choice: BackendChoice = "auto"): Backend {
+  if (choice !== "auto") return named(requireOneOf("options.backend", choice, backendChoices) as BackendName);
+  if (automatic === undefined) {
+    const wanted = backendFromEnvironment();
+    automatic = wanted === "auto" ? firstAvailable() : named(wanted);
+  }
+  return automatic;
+}
+
+function named(name: BackendName): Backend {
+  const answer = findBackend(name);
+  if ("backend" in answer) return answer.backend;
+  throw new BackendUnavailableError(`the ${name} backend cannot run here:`, answer.attempts);
+}
+
+function firstAvailable(): Backend {
+  const attempts: BackendAttempt[] = [];
+  for (const name of backendNames) {
+    const answer = findBackend(name);
+    if ("backend" in answer) return answer.backend;
+    attempts.push(...answer.attempts);
+  }
+  throw new BackendUnavailableError("no backend can run here:", attempts);
+}

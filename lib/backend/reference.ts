@@ -1,0 +1,64 @@
+// The reference backend: float64 TypeScript, slow and plain. It runs where no binary loads.
+import { setImmediate } from "node:timers/promises";
+import { prepareSoftmaxDivergence } from "../reference/softmax-divergence.js";
+import type { Backend, SoftmaxDivergenceRequest, SoftmaxRequestSide } from "./table.js";
+
+// How many columns are worked on before other JavaScript may run.
+const columnsPerTurn = 1 << 16;
+
+export const referenceBackend: Backend = {
+  name: "reference",
+
+  softmaxDivergence(request) {
+    const row = prepareSoftmaxDivergence(request);
+    let value = 0;
+    for (let index = 0; index < request.rows; index++) value += row(index);
+    return value;
+  },
+
+  async softmaxDivergenceAsync(request, signal) {
+    const copy = detachedCopy(request);
+    const row = prepareSoftmaxDivergence(copy);
+    let value = 0;
+    let columns = 0;
+    for (let index = 0; index < copy.rows; index++) {
+      if (index === 0 || columns >= columnsPerTurn) {
+        await setImmediate();
+        signal?.throwIfAborted();
+        columns = 0;
+      }
+      value += row(index);
+      columns += copy.columns;
+    }
+    signal?.throwIfAborted();
+    copyOutputs(copy, request);
+    return value;
+  },
+};
+
+function detachedCopy(request: SoftmaxDivergenceRequest): SoftmaxDivergenceRequest {
+  const side = (given: SoftmaxRequestSide): SoftmaxRequestSide => ({
+    ...given,
+    logits: given.logits.slice(),
+    gradient: given.gradient?.slice(),
+    logSumExp: given.logSumExp?.slice(),
+    entropy: given.entropy?.slice(),
+  });
+  return {
+    ...request,
+    student: side(request.student),
+    teacher: side(request.teacher),
+    values: request.values?.slice(),
+    argmaxAgreement: request.argmaxAgreement?.slice(),
+  };
+}
+
+function copyOutputs(from: SoftmaxDivergenceRequest, to: SoftmaxDivergenceRequest): void {
+  for (const side of ["student", "teacher"] as const) {
+    if (from[side].gradient) to[side].gradient?.set(from[side].gradient);
+    if (from[side].logSumExp) to[side].logSumExp?.set(from[side].logSumExp);
+    if (from[side].entropy) to[side].entropy?.set(from[side].entropy);
+  }
+  if (from.values) to.values?.set(from.values);
+  if (from.argmaxAgreement) to.argmaxAgreement?.set(from.argmaxAgreement);
+}

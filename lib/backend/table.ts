@@ -1,0 +1,53 @@
+// The TypeScript side of native/abi/kullback_backend.h: what an operation asks of a backend, and what a backend is.
+import type { Dtype, NumericArray } from "../arrays.js";
+
+/** The backends, best first: the order in which "auto" tries them. */
+export const backendNames = ["cuda", "cpu", "reference"] as const;
+export type BackendName = (typeof backendNames)[number];
+
+/** What a caller may ask for. */
+export const backendChoices = ["auto", ...backendNames] as const;
+export type BackendChoice = (typeof backendChoices)[number];
+
+/** In the order of `kullback_divergence`. */
+export const softmaxDivergenceNames = ["forwardKl", "reverseKl", "crossEntropy"] as const;
+export type SoftmaxDivergenceName = (typeof softmaxDivergenceNames)[number];
+
+/** One side of a softmax divergence: rows of `stride` elements. */
+export interface SoftmaxRequestSide {
+  logits: NumericArray;
+  stride: number;
+  temperature: number;
+  /** Written where it is there; as long as `logits`. */
+  gradient?: NumericArray | undefined;
+  /** Written where it is there; one a row. */
+  logSumExp?: Float64Array | undefined;
+  entropy?: Float64Array | undefined;
+}
+
+/** A checked call of softmaxDivergence: `kullback_softmax_divergence_request`, field by field. */
+export interface SoftmaxDivergenceRequest {
+  divergence: SoftmaxDivergenceName;
+  dtype: Dtype;
+  rows: number;
+  /** The logical vocabulary: at most either stride. */
+  columns: number;
+  student: SoftmaxRequestSide;
+  teacher: SoftmaxRequestSide;
+  rowWeights?: Float64Array | undefined;
+  rowMask?: Uint8Array | undefined;
+  scale: number;
+  gradOutput: number;
+  gradOutputs?: Float64Array | undefined;
+  values?: Float64Array | undefined;
+  argmaxAgreement?: Uint8Array | undefined;
+}
+
+/** A backend fills in one pair of functions for each row of native/abi/operations.inc. */
+export interface Backend {
+  readonly name: BackendName;
+  /** Writes the request's output arrays; returns the value summed over rows. */
+  softmaxDivergence(request: SoftmaxDivergenceRequest): number;
+  /** The same beside the caller: inputs are copied before it returns, outputs are written before it resolves. */
+  softmaxDivergenceAsync(request: SoftmaxDivergenceRequest, signal: AbortSignal | undefined): Promise<number>;
+}

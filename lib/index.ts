@@ -1,0 +1,21 @@
+// What `import "kullback"` gives.
+export type { Dtype, NumericArray, PerRow, RowMask, Rows } from "./arrays.js";
+export { backendInfo, setThreadCount, threadCount, type BackendInfo, type BackendStatus } from "./backend/report.js";
+export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backend/table.js";
+export {
+  BackendUnavailableError,
+  DtypeError,
+  KullbackError,
+  OptionError,
+  ShapeError,
+  type BackendAttempt,
+} from "./errors.js";
+export {
+  softmaxDivergence,
+  softmaxDivergenceAsync,
+  type Side,
+  type SoftmaxDivergenceAsyncOptions,
+  type SoftmaxDivergenceOptions,
+  type SoftmaxDivergenceResult,
+  type SoftmaxStatistics,
+} from "./softmax-divergence.js";

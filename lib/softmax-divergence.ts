@@ -1,0 +1,348 @@
+// softmaxDivergence: what users import. Types, documentation and checks; the arithmetic is the backends'.
+import {
+  outputArray,
+  requireDisjoint,
+  requireMask,
+  requirePerRow,
+  requireRows,
+  type NumericArray,
+  type PerRow,
+  type RowMask,
+  type Rows,
+} from "./arrays.js";
+import type { Asked, Fresh, Reduced } from "./asked.js";
+import { chooseBackend } from "./backend/choose.js";
+import {
+  softmaxDivergenceNames,
+  type BackendChoice,
+  type BackendName,
+  type SoftmaxDivergenceName,
+  type SoftmaxDivergenceRequest,
+} from "./backend/table.js";
+import { DtypeError, OptionError, ShapeError } from "./errors.js";
+import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
+
+export type Side = "student" | "teacher";
+
+const sides = ["student", "teacher"] as const satisfies readonly Side[];
+const reductions = ["none", "sum", "mean"] as const;
+const temperatureScalings = ["none", "squared"] as const;
+const statisticNames = [
+  "studentLogSumExp",
+  "teacherLogSumExp",
+  "studentEntropy",
+  "teacherEntropy",
+  "argmaxAgreement",
+] as const satisfies readonly (keyof SoftmaxStatistics)[];
+
+/** By-products of the softmaxes, one number a row. A masked row has 0 in each. */
+export interface SoftmaxStatistics {
+  /** log sum exp(student / temperature) */
+  studentLogSumExp: Float64Array<ArrayBuffer>;
+  /** log sum exp(teacher / temperature) */
+  teacherLogSumExp: Float64Array<ArrayBuffer>;
+  /** Of softmax(student / temperature), in nats. */
+  studentEntropy: Float64Array<ArrayBuffer>;
+  /** Of softmax(teacher / temperature), in nats. */
+  teacherEntropy: Float64Array<ArrayBuffer>;
+  /** 1 where student and teacher have their (first) maximum in the same column, else 0. */
+  argmaxAgreement: Uint8Array<ArrayBuffer>;
+}
+
+/** Options of {@link softmaxDivergence}. */
+export interface SoftmaxDivergenceOptions {
+  /**
+   * With q = softmax(student / temperature) and p = softmax(teacher / temperature), per row:
+   * - `"forwardKl"` (default): KL(p ‖ q) = Σ p log(p / q), what Hinton's distillation minimises
+   * - `"reverseKl"`: KL(q ‖ p) = Σ q log(q / p)
+   * - `"crossEntropy"`: −Σ p log q = KL(p ‖ q) + the entropy of p
+   */
+  divergence?: SoftmaxDivergenceName;
+  /** What both sides' logits are divided by, or each side's own. Greater than 0. Default 1. */
+  temperature?: number | { student: number; teacher: number };
+  /**
+   * `"squared"` multiplies value and gradients by the product of the two temperatures (Hinton's T²), which keeps the
+   * gradients' size as the temperature rises. Default `"none"`.
+   */
+  temperatureScaling?: "none" | "squared";
+  /**
+   * - `"mean"` (default): `value`, the sum over rows divided by `divisor`
+   * - `"sum"`: `value`, the sum over rows
+   * - `"none"`: `values`, one a row
+   */
+  reduction?: "none" | "sum" | "mean";
+  /**
+   * What `"mean"` divides by; greater than 0. Default: the number of rows that `rowMask` leaves in, whatever their
+   * weights; without any such row the mean is 0. Not allowed with the other reductions.
+   */
+  divisor?: number;
+  /** A finite factor for each row's divergence and gradients. A weight of 0 gives exactly 0. Default: 1 for all. */
+  rowWeights?: PerRow;
+  /** Which rows count. The others are not read; their values, gradients and statistics are 0. Default: all. */
+  rowMask?: RowMask;
+  /**
+   * How many columns are the vocabulary, where rows are padded: the rest of each row is not read, and gets gradient 0.
+   * Student and teacher may be padded differently. Default: the last axis, which then must agree.
+   */
+  vocabSize?: number;
+  /** Which arguments' gradients to compute. Default: none. */
+  gradients?: readonly Side[];
+  /**
+   * The derivative of what is being minimised by this result, which multiplies the gradients: a number, or one a row.
+   * Default 1.
+   */
+  gradOutput?: number | PerRow;
+  /** By-products to return, each costing at most one more look at the row. Default: none. */
+  statistics?: readonly (keyof SoftmaxStatistics)[];
+  /**
+   * Arrays of the caller's to write into, instead of new ones: `student` and `teacher` for gradients, `values` for
+   * reduction `"none"`. Each must have been asked for, and share no memory with another array of the call.
+   */
+  out?: { student?: NumericArray; teacher?: NumericArray; values?: Float64Array };
+  /** Who computes. Default `"auto"`: KULLBACK_BACKEND, or else the first of cuda, cpu, reference that runs here. */
+  backend?: BackendChoice;
+}
+
+/** Options of {@link softmaxDivergenceAsync}. */
+export interface SoftmaxDivergenceAsyncOptions extends SoftmaxDivergenceOptions {
+  /** Stops the computation; the promise is then rejected with the signal's reason, and nothing is written. */
+  signal?: AbortSignal;
+}
+
+/**
+ * What {@link softmaxDivergence} returns: `value` or `values`, and under `gradients` and `statistics` exactly what was
+ * asked for. Gradients have the length and the element type of their argument's `data`.
+ */
+export type SoftmaxDivergenceResult<
+  A extends NumericArray = NumericArray,
+  O extends SoftmaxDivergenceOptions = SoftmaxDivergenceOptions,
+> = Reduced<O> & {
+  gradients: Asked<O, "gradients", Record<Side, Fresh<A>>>;
+  statistics: Asked<O, "statistics", SoftmaxStatistics>;
+  /** Who computed it. */
+  backend: BackendName;
+};
+
+const optionNames = [
+  "divergence",
+  "temperature",
+  "temperatureScaling",
+  "reduction",
+  "divisor",
+  "rowWeights",
+  "rowMask",
+  "vocabSize",
+  "gradients",
+  "gradOutput",
+  "statistics",
+  "out",
+  "backend",
+] as const satisfies readonly (keyof SoftmaxDivergenceOptions)[];
+
+/**
+ * The divergence between softmax(student) and softmax(teacher), row by row, and its closed-form gradients with respect
+ * to the logits, in one fused pass.
+ *
+ * Runs now, on the caller's memory, without copies. KL is summed as Σ p (e^u − 1 − u), u = log q − log p, whose terms
+ * are all non-negative: small divergences keep their digits. A column that is −Infinity on both sides counts nothing;
+ * a probability above 0 on the weighing side where the other has 0 makes the divergence Infinity; a row without a
+ * finite maximum, or with a NaN, is NaN and leaves other rows alone.
+ *
+ * @param student Logits, `[..., vocabulary]`.
+ * @param teacher Logits of the same shape and element type.
+ * @throws ShapeError, DtypeError, OptionError, BackendUnavailableError
+ * @example
+ * const { value, gradients } = softmaxDivergence(
+ *   { data: new Float32Array([1, 2, 3]), shape: [1, 3] },
+ *   { data: new Float32Array([3, 2, 1]), shape: [1, 3] },
+ *   { divergence: "forwardKl", temperature: 2, gradients: ["student"] },
+ * );
+ */
+export function softmaxDivergence<A extends NumericArray, const O extends SoftmaxDivergenceOptions>(
+  student: Rows<A>,
+  teacher: Rows<A>,
+  options: O = {} as O,
+): SoftmaxDivergenceResult<A, O> {
+  const call = toCall(student, teacher, requireOptions("options", options, optionNames));
+  return toResult(call, call.backend.softmaxDivergence(call.request));
+}
+
+/**
+ * {@link softmaxDivergence} on Kullback's own threads: inputs are copied before it returns, outputs are written before
+ * the promise resolves, and JavaScript runs on in between. Bad arguments reject the promise.
+ */
+export async function softmaxDivergenceAsync<A extends NumericArray, const O extends SoftmaxDivergenceAsyncOptions>(
+  student: Rows<A>,
+  teacher: Rows<A>,
+  options: O = {} as O,
+): Promise<SoftmaxDivergenceResult<A, O>> {
+  requireOptions("options", options, [...optionNames, "signal"]);
+  const signal = requireSignal("options.signal", options.signal);
+  signal?.throwIfAborted();
+  const call = toCall(student, teacher, options);
+  return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
+}
+
+/** A checked call. */
+interface Call {
+  request: SoftmaxDivergenceRequest;
+  backend: ReturnType<typeof chooseBackend>;
+  reduction: "none" | "sum" | "mean";
+}
+
+function toCall(student: Rows, teacher: Rows, options: SoftmaxDivergenceOptions): Call {
+  const request = toRequest(student, teacher, options);
+  const reduction = requireOneOf("options.reduction", options.reduction ?? "mean", reductions);
+  request.scale = scaleOf(request, options, reduction);
+  writeInto(request, options, reduction);
+  return { request, reduction, backend: chooseBackend(options.backend) };
+}
+
+// What is read: arrays, and what each row is worth.
+function toRequest(
+  studentRows: Rows,
+  teacherRows: Rows,
+  options: SoftmaxDivergenceOptions,
+): SoftmaxDivergenceRequest {
+  const student = requireRows("student", studentRows);
+  const teacher = requireRows("teacher", teacherRows);
+  if (student.dtype !== teacher.dtype) {
+    throw new DtypeError(`teacher is ${teacher.dtype}, student ${student.dtype}; both must have one element type`);
+  }
+  if (student.rows !== teacher.rows) {
+    throw new ShapeError(`teacher has ${teacher.rows} rows, student ${student.rows}; they must have the same`);
+  }
+  const { rows } = student;
+  const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
+  const [studentTemperature, teacherTemperature] = temperaturesOf(options.temperature ?? 1);
+  const { gradOutput = 1, rowWeights, rowMask } = options;
+  const oneGradOutput = typeof gradOutput === "number";
+  return {
+    divergence: requireOneOf("options.divergence", options.divergence ?? "forwardKl", softmaxDivergenceNames),
+    dtype: student.dtype,
+    rows,
+    columns,
+    student: { logits: student.data, stride: student.columns, temperature: studentTemperature },
+    teacher: { logits: teacher.data, stride: teacher.columns, temperature: teacherTemperature },
+    rowWeights: rowWeights && requirePerRow("options.rowWeights", rowWeights, rows, true),
+    rowMask: rowMask && requireMask("options.rowMask", rowMask, rows),
+    scale: 1,
+    gradOutput: oneGradOutput ? gradOutput : 1,
+    gradOutputs: oneGradOutput ? undefined : requirePerRow("options.gradOutput", gradOutput, rows, false),
+  };
+}
+
+function columnsOf(student: number, teacher: number, vocabSize: number | undefined): number {
+  if (vocabSize === undefined) {
+    if (student === teacher) return student;
+    throw new ShapeError(
+      `teacher's last axis is ${teacher}, student's ${student}; they must agree, unless options.vocabSize says how ` +
+        "much of each is the vocabulary",
+    );
+  }
+  const limit = Math.min(student, teacher);
+  if (!Number.isSafeInteger(vocabSize) || vocabSize < 1 || vocabSize > limit) {
+    throw new OptionError(
+      `options.vocabSize is ${String(vocabSize)}; it must be an integer from 1 to ${limit}, the shorter last axis`,
+    );
+  }
+  return vocabSize;
+}
+
+function temperaturesOf(temperature: number | { student: number; teacher: number }): [number, number] {
+  if (typeof temperature === "object" && temperature !== null) {
+    requireOptions("options.temperature", temperature, sides);
+    return [
+      requireNumber("options.temperature.student", temperature.student, true),
+      requireNumber("options.temperature.teacher", temperature.teacher, true),
+    ];
+  }
+  requireNumber("options.temperature", temperature, true);
+  return [temperature, temperature];
+}
+
+// What every row's divergence is multiplied by.
+function scaleOf(
+  request: SoftmaxDivergenceRequest,
+  options: SoftmaxDivergenceOptions,
+  reduction: "none" | "sum" | "mean",
+): number {
+  const scaling = requireOneOf(
+    "options.temperatureScaling",
+    options.temperatureScaling ?? "none",
+    temperatureScalings,
+  );
+  const squared = scaling === "squared" ? request.student.temperature * request.teacher.temperature : 1;
+  const { divisor } = options;
+  if (reduction !== "mean") {
+    if (divisor !== undefined) {
+      throw new OptionError(`options.divisor goes with reduction "mean"; the reduction is "${reduction}"`);
+    }
+    return squared;
+  }
+  if (divisor !== undefined) return squared / requireNumber("options.divisor", divisor, true);
+  const counted = request.rowMask ? request.rowMask.reduce((sum, counts) => sum + counts, 0) : request.rows;
+  return counted === 0 ? 0 : squared / counted;
+}
+
+// What is written: gradients, statistics, values.
+function writeInto(
+  request: SoftmaxDivergenceRequest,
+  options: SoftmaxDivergenceOptions,
+  reduction: "none" | "sum" | "mean",
+): void {
+  const { rows } = request;
+  const gradients = requireSubset("options.gradients", options.gradients ?? [], sides);
+  const statistics = requireSubset("options.statistics", options.statistics ?? [], statisticNames);
+  const out = requireOptions("options.out", options.out ?? {}, [...sides, "values"]);
+  for (const side of sides) {
+    const name = `options.out.${side}`;
+    const { logits } = request[side];
+    if (gradients.includes(side)) {
+      request[side].gradient = outputArray(name, request.dtype, logits.length, out[side]);
+    } else if (out[side] !== undefined) {
+      throw new OptionError(`${name} is given, but options.gradients does not name ${JSON.stringify(side)}`);
+    }
+    if (statistics.includes(`${side}LogSumExp`)) request[side].logSumExp = new Float64Array(rows);
+    if (statistics.includes(`${side}Entropy`)) request[side].entropy = new Float64Array(rows);
+  }
+  if (statistics.includes("argmaxAgreement")) request.argmaxAgreement = new Uint8Array(rows);
+  if (reduction === "none") {
+    request.values = outputArray("options.out.values", "float64", rows, out.values) as Float64Array;
+  } else if (out.values !== undefined) {
+    throw new OptionError(`options.out.values goes with reduction "none"; the reduction is "${reduction}"`);
+  }
+  if (options.out !== undefined) requireOwnMemory(request, out);
+}
+
+function requireOwnMemory(
+  request: SoftmaxDivergenceRequest,
+  out: NonNullable<SoftmaxDivergenceOptions["out"]>,
+): void {
+  const given = ([...sides, "values"] as const).flatMap((name) =>
+    out[name] === undefined ? [] : [[`options.out.${name}`, out[name]] as const],
+  );
+  requireDisjoint(given, [
+    ["student.data", request.student.logits],
+    ["teacher.data", request.teacher.logits],
+  ]);
+}
+
+function toResult<A extends NumericArray, O extends SoftmaxDivergenceOptions>(
+  call: Call,
+  value: number,
+): SoftmaxDivergenceResult<A, O> {
+  const { request, reduction, backend } = call;
+  const gradients: Partial<Record<Side, NumericArray>> = {};
+  const statistics: Partial<Record<keyof SoftmaxStatistics, Float64Array | Uint8Array>> = {};
+  for (const side of sides) {
+    const { gradient, logSumExp, entropy } = request[side];
+    if (gradient) gradients[side] = gradient;
+    if (logSumExp) statistics[`${side}LogSumExp`] = logSumExp;
+    if (entropy) statistics[`${side}Entropy`] = entropy;
+  }
+  if (request.argmaxAgreement) statistics.argmaxAgreement = request.argmaxAgreement;
+  const reduced = reduction === "none" ? { values: request.values } : { value };
+  // Built from the options' values, as the type is from their types.
+  return { ...reduced, gradients, statistics, backend: backend.name } as unknown as SoftmaxDivergenceResult<A, O>;
+}

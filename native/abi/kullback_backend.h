@@ -1,0 +1,88 @@
+/* The table of operations that a backend fills in: C, versioned, plain structs. It knows nothing of Node and nothing
+ * of C++, and is all that the two sides of it share. Pointers are host memory unless a field says otherwise; a NULL
+ * output is an output that nobody asked for. The caller has checked every length, so a backend checks none. */
+#ifndef KULLBACK_BACKEND_H
+#define KULLBACK_BACKEND_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever a struct below changes its layout or its meaning. */
+#define KULLBACK_ABI_VERSION 1
+
+typedef enum kullback_status {
+  KULLBACK_OK = 0,
+  KULLBACK_CANCELLED = 1,     /* control->cancelled said so; the outputs hold nothing of use */
+  KULLBACK_OUT_OF_MEMORY = 2, /* scratch memory could not be had */
+  KULLBACK_UNSUPPORTED = 3    /* the request names a dtype or a divergence that this backend has not */
+} kullback_status;
+
+typedef enum kullback_dtype { KULLBACK_FLOAT32 = 0, KULLBACK_FLOAT64 = 1 } kullback_dtype;
+
+typedef enum kullback_divergence {
+  KULLBACK_FORWARD_KL = 0,   /* KL(teacher || student) */
+  KULLBACK_REVERSE_KL = 1,   /* KL(student || teacher) */
+  KULLBACK_CROSS_ENTROPY = 2 /* -sum teacher log(student) */
+} kullback_divergence;
+
+/* How a running operation hears of an abort. Called from any thread, between tiles; nonzero means stop. */
+typedef struct kullback_control {
+  void* context;
+  int32_t (*cancelled)(void* context);
+} kullback_control;
+
+/* D(softmax(student / student_temperature), softmax(teacher / teacher_temperature)) for each row.
+ *
+ * With w = row_weights[r] (1 if NULL), c = w * scale, and D the divergence of row r:
+ *   values[r]  = c * D                         value = sum over rows of c * D
+ *   gradient r = g * c * dD/dlogits, with g = grad_outputs[r] if given, else grad_output
+ * A row with row_mask[r] == 0 is not read: its value, its gradient and its statistics are 0. A factor w, scale or g
+ * that is 0 gives an exact 0, whatever the row holds. */
+typedef struct kullback_softmax_divergence_request {
+  kullback_dtype dtype;
+  kullback_divergence divergence;
+  int64_t rows;
+  int64_t columns; /* the logical vocabulary: columns <= both strides; what lies beyond is not read */
+
+  const void* student; /* [rows, student_stride], dtype */
+  const void* teacher; /* [rows, teacher_stride], dtype */
+  int64_t student_stride;
+  int64_t teacher_stride;
+  double student_temperature;
+  double teacher_temperature;
+
+  const double* row_weights; /* [rows] or NULL */
+  const uint8_t* row_mask;   /* [rows] or NULL: 0 leaves the row out */
+  double scale;
+  double grad_output;
+  const double* grad_outputs; /* [rows] or NULL */
+
+  double* value;  /* one number: the sum over rows */
+  double* values; /* [rows] */
+  void* student_gradient; /* [rows, student_stride], dtype; columns beyond `columns` become 0 */
+  void* teacher_gradient; /* [rows, teacher_stride], dtype; likewise */
+
+  double* student_log_sum_exp; /* [rows], of logits / temperature */
+  double* teacher_log_sum_exp; /* [rows] */
+  double* student_entropy;     /* [rows], nats */
+  double* teacher_entropy;     /* [rows], nats */
+  uint8_t* argmax_agreement;   /* [rows]: 1 where both rows have their first maximum in one column */
+} kullback_softmax_divergence_request;
+
+typedef struct kullback_backend {
+  uint32_t abi_version; /* KULLBACK_ABI_VERSION of the header that the backend was built with */
+  const char* name;
+#define KULLBACK_OPERATION(stem) \
+  kullback_status (*stem)(const kullback_##stem##_request* request, const kullback_control* control);
+#include "operations.inc"
+#undef KULLBACK_OPERATION
+} kullback_backend;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KULLBACK_BACKEND_H */

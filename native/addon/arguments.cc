@@ -1,0 +1,70 @@
+#include "arguments.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "errors.h"
+
+namespace kullback {
+
+double Arguments::number(const char* name) {
+  double result = 0;
+  if (napi_get_value_double(info_.Env(), info_[next_++], &result) != napi_ok) {
+    throw argument_error(info_.Env(), std::string(name) + " must be a number");
+  }
+  return result;
+}
+
+int64_t Arguments::count(const char* name) {
+  const double value = number(name);
+  if (!(value >= 0 && value <= 9007199254740991.0) || value != std::floor(value)) {
+    throw argument_error(info_.Env(), std::string(name) + " must be a non-negative integer");
+  }
+  return static_cast<int64_t>(value);
+}
+
+napi_typedarray_type Arguments::float_type(const char* name) const {
+  napi_typedarray_type type;
+  if (napi_get_typedarray_info(info_.Env(), info_[next_], &type, nullptr, nullptr, nullptr, nullptr) != napi_ok ||
+      (type != napi_float32_array && type != napi_float64_array)) {
+    throw argument_error(info_.Env(), std::string(name) + " must be a Float32Array or a Float64Array");
+  }
+  return type;
+}
+
+Arguments::Array Arguments::array(const char* name, napi_typedarray_type type, int64_t length) {
+  const Napi::Value value = info_[next_++];
+  if (value.IsUndefined()) return {};
+  napi_typedarray_type actual;
+  size_t actual_length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(info_.Env(), value, &actual, &actual_length, &data, nullptr, nullptr) != napi_ok ||
+      actual != type) {
+    throw argument_error(info_.Env(), std::string(name) + " has the wrong element type");
+  }
+  if (actual_length < static_cast<size_t>(length)) {
+    throw argument_error(info_.Env(), std::string(name) + " is too short");
+  }
+  const Napi::TypedArray handle(info_.Env(), value);
+  const size_t element = type == napi_float64_array ? 8 : type == napi_float32_array ? 4 : 1;
+  return {handle, data, static_cast<size_t>(length) * element};
+}
+
+const void* Arguments::input(const char* name, napi_typedarray_type type, int64_t length) {
+  const Array from = array(name, type, length);
+  if (from.handle.IsEmpty() || job_ == nullptr) return from.data;
+  void* copy = job_->allocate(from.bytes);
+  if (from.bytes > 0) std::memcpy(copy, from.data, from.bytes);
+  return copy;
+}
+
+void* Arguments::output(const char* name, napi_typedarray_type type, int64_t length) {
+  const Array to = array(name, type, length);
+  if (to.handle.IsEmpty() || job_ == nullptr) return to.data;
+  void* buffer = job_->allocate(to.bytes);
+  job_->copy_out(to.handle, buffer, to.bytes);
+  return buffer;
+}
+
+}  // namespace kullback

@@ -1,0 +1,64 @@
+// Reads the positional arguments of a call. Element types and lengths are checked here a second time, since a typed
+// array of another type would otherwise be reinterpreted silently; lib/ has given the friendly message already.
+#ifndef KULLBACK_ADDON_ARGUMENTS_H
+#define KULLBACK_ADDON_ARGUMENTS_H
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "addon.h"
+#include "errors.h"
+#include "job.h"
+#include "napi_setup.h"
+
+namespace kullback {
+
+class Arguments {
+ public:
+  // With a job, inputs are copied into it and outputs are copied back when it ends. Without one, the pointers are the
+  // arrays' own memory, good until JavaScript runs again.
+  Arguments(const Napi::CallbackInfo& info, size_t first, Job* job) : info_(info), next_(first), job_(job) {}
+
+  double number(const char* name);
+  int64_t count(const char* name);  // an integer >= 0
+  // Arrays of at least `length` elements; undefined is NULL.
+  const void* input(const char* name, napi_typedarray_type type, int64_t length);
+  void* output(const char* name, napi_typedarray_type type, int64_t length);
+  // The element type of the next argument, which must be a float array; does not move on.
+  napi_typedarray_type float_type(const char* name) const;
+
+ private:
+  struct Array {
+    Napi::TypedArray handle;
+    void* data = nullptr;
+    size_t bytes = 0;
+  };
+  Array array(const char* name, napi_typedarray_type type, int64_t length);
+
+  const Napi::CallbackInfo& info_;
+  size_t next_;
+  Job* job_;
+};
+
+// The asynchronous half of an operation: argument 0 is callback(status, value, outputsLost), the others are those of
+// the synchronous call. prepare(job, arguments) reads them and sets job.compute. Returns a function that cancels.
+template <class Prepare>
+Napi::Value start_job(const Napi::CallbackInfo& info, const Prepare& prepare) {
+  const Napi::Env env = info.Env();
+  auto job = std::make_shared<Job>();
+  try {
+    Arguments arguments(info, 1, job.get());
+    prepare(*job, arguments);
+  } catch (const std::bad_alloc&) {
+    throw out_of_memory(env);
+  }
+  job->callback = Napi::Persistent(info[0].As<Napi::Function>());
+  env.GetInstanceData<EnvironmentData>()->jobs.submit(env, job);
+  return Napi::Function::New(env, [job](const Napi::CallbackInfo&) { job->cancel(); });
+}
+
+}  // namespace kullback
+
+#endif  // KULLBACK_ADDON_ARGUMENTS_H

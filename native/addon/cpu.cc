@@ -1,0 +1,89 @@
+// What JavaScript may ask and tell the CPU backend about: threads, instruction sets, elementary functions.
+#include <limits>
+#include <string>
+
+#include "../cpu/dispatch.h"
+#include "../cpu/thread_pool.h"
+#include "addon.h"
+#include "arguments.h"
+#include "errors.h"
+
+namespace kullback {
+namespace {
+
+Napi::Value thread_count(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), ThreadPool::instance().thread_count());
+}
+
+Napi::Value set_thread_count(const Napi::CallbackInfo& info) {
+  const int64_t count = Arguments(info, 0, nullptr).count("count");
+  if (count < 1 || count > std::numeric_limits<int>::max()) {
+    throw argument_error(info.Env(), "count must be a positive integer");
+  }
+  ThreadPool::instance().set_thread_count(static_cast<int>(count));
+  return info.Env().Undefined();
+}
+
+// [{ name, supported, active }], the least first.
+Napi::Value list_instruction_sets(const Napi::CallbackInfo& info) {
+  int count = 0;
+  const InstructionSet* sets = instruction_sets(&count);
+  Napi::Array list = Napi::Array::New(info.Env(), static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    Napi::Object entry = Napi::Object::New(info.Env());
+    entry["name"] = sets[i].name;
+    entry["supported"] = sets[i].supported();
+    entry["active"] = &sets[i] == &active_instruction_set();
+    list[static_cast<uint32_t>(i)] = entry;
+  }
+  return list;
+}
+
+const InstructionSet& supported_set(const Napi::CallbackInfo& info, size_t index) {
+  const std::string name = info[index].ToString();
+  const InstructionSet* set = find_instruction_set(name);
+  if (set == nullptr || !set->supported()) {
+    throw argument_error(info.Env(), "no instruction set '" + name + "' on this processor");
+  }
+  return *set;
+}
+
+Napi::Value use_instruction_set(const Napi::CallbackInfo& info) {
+  kullback::use_instruction_set(supported_set(info, 0));
+  return info.Env().Undefined();
+}
+
+template <class T>
+void run_elementary(const InstructionSet& set, Elementary function, Arguments& arguments, napi_typedarray_type type,
+                    int64_t length) {
+  const T* from = static_cast<const T*>(arguments.input("from", type, length));
+  T* to = static_cast<T*>(arguments.output("to", type, length));
+  kernels_of<T>(*set.kernels).elementary(function, from, to, length);
+}
+
+// elementary(instruction set, function, length, from, to)
+Napi::Value elementary(const Napi::CallbackInfo& info) {
+  const InstructionSet& set = supported_set(info, 0);
+  Arguments arguments(info, 1, nullptr);
+  const auto function = static_cast<Elementary>(arguments.count("function"));
+  const int64_t length = arguments.count("length");
+  const napi_typedarray_type type = arguments.float_type("from");
+  if (type == napi_float32_array) {
+    run_elementary<float>(set, function, arguments, type, length);
+  } else {
+    run_elementary<double>(set, function, arguments, type, length);
+  }
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void register_cpu(Napi::Env env, Napi::Object exports) {
+  exports["threadCount"] = Napi::Function::New<thread_count>(env, "threadCount");
+  exports["setThreadCount"] = Napi::Function::New<set_thread_count>(env, "setThreadCount");
+  exports["instructionSets"] = Napi::Function::New<list_instruction_sets>(env, "instructionSets");
+  exports["useInstructionSet"] = Napi::Function::New<use_instruction_set>(env, "useInstructionSet");
+  exports["elementary"] = Napi::Function::New<elementary>(env, "elementary");
+}
+
+}  // namespace kullback

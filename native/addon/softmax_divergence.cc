@@ -1,0 +1,69 @@
+// softmax_divergence between JavaScript and the backend table: arguments in, a number out. No mathematics.
+#include <new>
+
+#include "../cpu/backend.h"
+#include "addon.h"
+#include "arguments.h"
+#include "errors.h"
+
+namespace kullback {
+namespace {
+
+// The order of arguments is that of lib/backend/addon.ts.
+kullback_softmax_divergence_request read_request(Arguments& arguments) {
+  kullback_softmax_divergence_request request = {};
+  request.divergence = static_cast<kullback_divergence>(arguments.count("divergence"));
+  request.rows = arguments.count("rows");
+  request.columns = arguments.count("columns");
+  request.student_stride = arguments.count("studentStride");
+  request.teacher_stride = arguments.count("teacherStride");
+  request.student_temperature = arguments.number("studentTemperature");
+  request.teacher_temperature = arguments.number("teacherTemperature");
+  request.scale = arguments.number("scale");
+  request.grad_output = arguments.number("gradOutput");
+
+  const int64_t rows = request.rows;
+  const int64_t student_length = rows * request.student_stride, teacher_length = rows * request.teacher_stride;
+  const napi_typedarray_type type = arguments.float_type("student");
+  request.dtype = type == napi_float32_array ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
+  request.student = arguments.input("student", type, student_length);
+  request.teacher = arguments.input("teacher", type, teacher_length);
+  request.student_gradient = arguments.output("studentGradient", type, student_length);
+  request.teacher_gradient = arguments.output("teacherGradient", type, teacher_length);
+
+  const auto per_row = [&](const char* name) {
+    return static_cast<double*>(arguments.output(name, napi_float64_array, rows));
+  };
+  request.row_weights = static_cast<const double*>(arguments.input("rowWeights", napi_float64_array, rows));
+  request.row_mask = static_cast<const uint8_t*>(arguments.input("rowMask", napi_uint8_array, rows));
+  request.grad_outputs = static_cast<const double*>(arguments.input("gradOutputs", napi_float64_array, rows));
+  request.values = per_row("values");
+  request.student_log_sum_exp = per_row("studentLogSumExp");
+  request.teacher_log_sum_exp = per_row("teacherLogSumExp");
+  request.student_entropy = per_row("studentEntropy");
+  request.teacher_entropy = per_row("teacherEntropy");
+  request.argmax_agreement = static_cast<uint8_t*>(arguments.output("argmaxAgreement", napi_uint8_array, rows));
+  return request;
+}
+
+}  // namespace
+
+Napi::Value softmax_divergence(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, 0, nullptr);
+  kullback_softmax_divergence_request request = read_request(arguments);
+  double value = 0;
+  request.value = &value;
+  throw_unless_ok(info.Env(), cpu_backend.softmax_divergence(&request, nullptr));
+  return Napi::Number::New(info.Env(), value);
+}
+
+Napi::Value softmax_divergence_async(const Napi::CallbackInfo& info) {
+  return start_job(info, [](Job& job, Arguments& arguments) {
+    job.compute = [request = read_request(arguments)](const kullback_control* control, double* value) mutable {
+      request.value = value;
+      return cpu_backend.softmax_divergence(&request, control);
+    };
+  });
+}
+
+}  // namespace kullback

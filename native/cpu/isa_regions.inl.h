@@ -1,0 +1,25 @@
+// Everything that is compiled once per instruction set, in order. Included by each isa_*.cc inside its target region
+// and its namespace, after the vector types. Nothing from the standard library may stand in here: a weak template
+// instantiated inside a region could be linked into the baseline (style: "ISA by target regions").
+//
+// clang-format off: the order is the meaning.
+#include "simd/constant.inl.h"
+#include "../math/polynomial.inl.h"
+#include "simd/elementary.inl.h"
+#include "../math/expm1_minus.inl.h"
+#include "../math/divergence.inl.h"
+#include "elementary.inl.h"
+#include "softmax_divergence.inl.h"
+// clang-format on
+
+#define KULLBACK_KERNEL(name, parameters) &name<F32>,
+static constexpr Kernels<float> float32_kernels = {
+#include "kernels.inc"
+};
+#undef KULLBACK_KERNEL
+#define KULLBACK_KERNEL(name, parameters) &name<F64>,
+static constexpr Kernels<double> float64_kernels = {
+#include "kernels.inc"
+};
+#undef KULLBACK_KERNEL
+const KernelTable kernel_table = {float32_kernels, float64_kernels};

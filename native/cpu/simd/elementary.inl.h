@@ -1,0 +1,93 @@
+// exp, expm1 and log1p over vectors, float32 and float64.
+//   exp      x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), n by adding 1.5 * 2^23 (2^52)
+//   expm1    2 (2^(n-1) (r + r^2 P(r)) + (2^(n-1) - 1/2)), halved so that 2^n cannot overflow before the result does
+//   log1p    1 + x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)), s = f / (2 + f), with the rounding of 1 + x put back
+//   bound    test "elementary functions": exp 1 ulp, expm1 2 ulp, log1p 2 ulp on AVX2, AVX-512, NEON and baseline
+//   edges    exp overflows to inf and underflows gradually; NaN stays NaN; log1p(-1) = -inf, below NaN
+//   source   Cody and Waite's reduction; P, R by Remez exchange in 200-bit arithmetic
+
+template <class V>
+struct Reduced {
+  V n;         // the integer of the exponent
+  V shifted;   // n as power_of_two() wants it
+  V fraction;  // e^r - 1
+};
+
+// x must be so that n fits an exponent, or one more.
+template <class V>
+KULLBACK_INLINE Reduced<V> reduce_exp(V x) {
+  using Bits = FloatBits<Element<V>>;
+  const V shifted = fma(x, constant<V>(1.4426950408889634), constant<V>(Bits::round_magic));
+  const V n = shifted - constant<V>(Bits::round_magic);
+  const V r = fnma(n, constant<V>(Bits::log2_low), fnma(n, constant<V>(Bits::log2_high), x));
+  V p;
+  if constexpr (sizeof(Element<V>) == sizeof(float)) {
+    p = polynomial(r, 0.5, 0.166665778, 0.0416668542, 0.00836314633, 0.00139013038);
+  } else {
+    p = polynomial(r, 0.5, 0.1666666666666667, 0.041666666666666616, 0.008333333333326162, 0.0013888888888917933,
+                   0.00019841269874739488, 2.4801587245829572e-05, 2.7557255490376247e-06, 2.755734951221388e-07,
+                   2.5105183620093198e-08, 2.0889417239922154e-09);
+  }
+  return {n, shifted, fma(r, r * p, r)};
+}
+
+// e^x for x <= 0, the softmax's exponential: 0 below the last x whose power of two is normal (-87, -708).
+template <class V>
+KULLBACK_INLINE V exp_nonpositive(V x) {
+  const V cutoff = constant<V>(FloatBits<Element<V>>::exp_cutoff);
+  const Reduced<V> e = reduce_exp(maximum(cutoff, x));
+  const V scale = power_of_two(e.shifted);
+  return select(less(x, cutoff), constant<V>(0), fma(scale, e.fraction, scale));
+}
+
+template <class V>
+KULLBACK_INLINE V exp(V x) {
+  using Bits = FloatBits<Element<V>>;
+  const V bounded = minimum(constant<V>(Bits::exp_high), maximum(constant<V>(Bits::exp_low), x));
+  const Reduced<V> e = reduce_exp(bounded);
+  // Two factors, since 2^n itself may be beyond the format while the result is not.
+  const V half = fma(e.n, constant<V>(0.5), constant<V>(Bits::round_magic));
+  const V rest = e.n - (half - constant<V>(Bits::round_magic)) + constant<V>(Bits::round_magic);
+  const V first = power_of_two(half);
+  return fma(first, e.fraction, first) * power_of_two(rest);
+}
+
+template <class V>
+KULLBACK_INLINE V expm1(V x) {
+  using Bits = FloatBits<Element<V>>;
+  // Below -40 the answer is -1 in both formats.
+  const Reduced<V> e = reduce_exp(minimum(constant<V>(Bits::exp_high), maximum(constant<V>(-40), x)));
+  const V half = power_of_two(e.shifted - constant<V>(1));
+  const V halved = fma(half, e.fraction, half - constant<V>(0.5));
+  // Without a power of two the fraction is the answer, and subnormal x would lose a bit by the halving.
+  return select(equal(e.n, constant<V>(0)), e.fraction, halved + halved);
+}
+
+template <class V>
+KULLBACK_INLINE V log1p(V x) {
+  using Bits = FloatBits<Element<V>>;
+  const V one = constant<V>(1), two = constant<V>(2);
+  const V sum = one + x;
+  V mantissa;
+  const V k = split_exponent(sum, mantissa);
+  const auto small = equal(k, constant<V>(0));
+  const V f = select(small, x, mantissa - one);
+  // What 1 + x lost to rounding, relative to the sum; the larger addend is subtracted first, so this is exact.
+  const V lost = select(less(one, x), one - (sum - x), x - (sum - one));
+  const V correction = select(small, constant<V>(0), lost / sum);
+  const V s = f / (two + f);
+  const V z = s * s;
+  V series;
+  if constexpr (sizeof(Element<V>) == sizeof(float)) {
+    series = z * polynomial(z, 0.666666687, 0.400001228, 0.285507828, 0.23331356);
+  } else {
+    series = z * polynomial(z, 0.6666666666666666, 0.40000000000000885, 0.2857142857080069, 0.22222222392334998,
+                            0.18181795577318266, 0.15386242959871937, 0.13268689500394615, 0.13087468858172854);
+  }
+  const V half_square = f * f * constant<V>(0.5);
+  const V tail = fma(k, constant<V>(Bits::log2_low), correction);
+  const V log = fma(k, constant<V>(Bits::log2_high), f - (half_square - fma(s, half_square + series, tail)));
+  const V infinity = constant<V>(Bits::infinity);
+  const V edge = select(equal(x, constant<V>(-1)), constant<V>(0) - infinity, constant<V>(Bits::nan));
+  return select(less(constant<V>(-1), x), select(less(x, infinity), log, x), edge);
+}

@@ -1,0 +1,340 @@
+// The driver of softmax_divergence on the CPU: rows over threads, segments of few long rows over threads, and what
+// the segments' partial results mean together. The arithmetic on columns is in softmax_divergence.inl.h.
+#include "softmax_divergence.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "backend.h"
+#include "dispatch.h"
+#include "scratch.h"
+#include "thread_pool.h"
+
+namespace kullback {
+namespace {
+
+using Request = kullback_softmax_divergence_request;
+
+// Below this many logits of one side the work is done before a second thread could wake up.
+constexpr int64_t kParallelColumns = 1 << 15;
+// What one thread takes at a time where rows are short.
+constexpr int64_t kColumnsPerTask = 1 << 14;
+
+class Stop {
+ public:
+  explicit Stop(const kullback_control* control) : control_(control) {}
+  // Once true it stays so.
+  bool asked() {
+    if (control_ == nullptr) return false;
+    if (!asked_.load(std::memory_order_relaxed) && control_->cancelled(control_->context) != 0) {
+      asked_.store(true, std::memory_order_relaxed);
+    }
+    return asked_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  const kullback_control* control_;
+  std::atomic<bool> asked_{false};
+};
+
+// One side of one row between the passes.
+template <class T>
+struct RowSide {
+  const T* logits;
+  T* exponentials;
+  T inverse_temperature;
+  std::vector<T> shifts, factors;  // one per block
+  std::vector<T> maxima;           // one per segment
+  std::vector<double> sums;        // one per segment
+  double maximum, log_sum;
+
+  void prepare(int64_t columns) {
+    const size_t blocks = static_cast<size_t>(ceil_divide(columns, kBlockColumns));
+    const size_t segments = static_cast<size_t>(ceil_divide(columns, kSegmentColumns));
+    shifts.resize(blocks);
+    factors.resize(blocks);
+    maxima.resize(segments);
+    sums.resize(segments);
+  }
+
+  double log_sum_exp() const { return maximum * inverse_temperature + log_sum; }
+
+  // The segments as one. A row without a finite maximum ends with a NaN, as does one that holds a NaN.
+  void merge() {
+    maximum = static_cast<double>(maxima[0]);
+    for (const T m : maxima) maximum = m > maximum || m != m ? static_cast<double>(m) : maximum;
+    double sum = 0;
+    for (size_t i = 0; i < maxima.size(); ++i) {
+      sum += sums[i] * std::exp((maxima[i] - maximum) * inverse_temperature);
+    }
+    log_sum = std::log(sum);
+    for (size_t block = 0; block < shifts.size(); ++block) {
+      const bool again = block > 0 && shifts[block] == shifts[block - 1];
+      factors[block] = again ? factors[block - 1]
+                             : static_cast<T>(std::exp((shifts[block] - maximum) * inverse_temperature) / sum);
+    }
+  }
+
+  SoftmaxSide<T> segment(int64_t begin) const {
+    return {logits + begin,      exponentials + begin,       factors.data() + begin / kBlockColumns,
+            inverse_temperature, static_cast<T>(maximum), static_cast<T>(log_sum)};
+  }
+
+  // The first column that holds the maximum, or -1 where there is no softmax.
+  int64_t argmax(int64_t columns) const {
+    if (std::isnan(log_sum)) return -1;
+    const T largest = static_cast<T>(maximum);
+    size_t block = 0;
+    while (shifts[block] != largest) ++block;
+    int64_t i = static_cast<int64_t>(block) * kBlockColumns;
+    while (i < columns && logits[i] != largest) ++i;
+    return i;
+  }
+};
+
+template <class T>
+struct Workspace {
+  RowSide<T> student, teacher;
+  Scratch student_exponentials, teacher_exponentials;
+  std::vector<double> partials;  // one per segment
+
+  static Workspace& of_this_thread() {
+    static thread_local Workspace workspace;
+    return workspace;
+  }
+};
+
+template <class T>
+class SoftmaxDivergence {
+ public:
+  SoftmaxDivergence(const Request& request, const kullback_control* control)
+      : request_(request), kernels_(kernels_of<T>(*active_instruction_set().kernels)), stop_(control) {}
+
+  kullback_status run() {
+    std::vector<double> values(static_cast<size_t>(request_.rows));
+    ThreadPool& pool = ThreadPool::instance();
+    const int64_t threads = pool.thread_count();
+    const bool alone = threads <= 1 || request_.rows * request_.columns < kParallelColumns;
+    if (!alone && request_.columns > kSegmentColumns && request_.rows < 2 * threads) {
+      for (int64_t row = 0; row < request_.rows; ++row) values[static_cast<size_t>(row)] = row_value(row, &pool);
+    } else {
+      const int64_t rows_per_task = std::max<int64_t>(1, kColumnsPerTask / request_.columns);
+      const auto task = [&](int64_t index) {
+        const int64_t end = std::min(request_.rows, (index + 1) * rows_per_task);
+        for (int64_t row = index * rows_per_task; row < end; ++row) {
+          values[static_cast<size_t>(row)] = row_value(row, nullptr);
+        }
+      };
+      const int64_t tasks = ceil_divide(request_.rows, rows_per_task);
+      if (alone) {
+        for (int64_t index = 0; index < tasks; ++index) task(index);
+      } else {
+        pool.parallel_for(tasks, task);
+      }
+    }
+    if (stop_.asked()) return KULLBACK_CANCELLED;
+    if (request_.values != nullptr) std::copy(values.begin(), values.end(), request_.values);
+    if (request_.value != nullptr) *request_.value = sum_pairwise(values.data(), request_.rows);
+    return KULLBACK_OK;
+  }
+
+ private:
+  static double sum_pairwise(const double* values, int64_t count) {
+    if (count <= 8) {
+      double sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += values[i];
+      return sum;
+    }
+    const int64_t half = count / 2;
+    return sum_pairwise(values, half) + sum_pairwise(values + half, count - half);
+  }
+
+  // body(first column, columns) for each segment of a row, on the pool where there is one.
+  template <class Body>
+  void for_each_segment(ThreadPool* pool, const Body& body) {
+    const auto segment = [&](int64_t index) {
+      if (stop_.asked()) return;
+      const int64_t begin = index * kSegmentColumns;
+      body(begin, std::min(kSegmentColumns, request_.columns - begin));
+    };
+    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
+    if (pool != nullptr) {
+      pool->parallel_for(segments, segment);
+    } else {
+      for (int64_t index = 0; index < segments; ++index) segment(index);
+    }
+  }
+
+  // A row's share of the result: writes its gradients and statistics, returns its weighted divergence.
+  double row_value(int64_t row, ThreadPool* pool) {
+    T* const student_gradient = row_of(request_.student_gradient, request_.student_stride, row);
+    T* const teacher_gradient = row_of(request_.teacher_gradient, request_.teacher_stride, row);
+    if (stop_.asked()) return 0;
+    if (request_.row_mask != nullptr && request_.row_mask[row] == 0) {
+      clear(student_gradient, 0, request_.student_stride);
+      clear(teacher_gradient, 0, request_.teacher_stride);
+      clear_statistics(row);
+      return 0;
+    }
+    Workspace<T>& work = Workspace<T>::of_this_thread();
+    const double weight = request_.row_weights == nullptr ? 1 : request_.row_weights[row];
+    const double scale = weight * request_.scale;
+    const double slope = request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row];
+    begin_side(work.student, request_.student, request_.student_stride, row, request_.student_temperature,
+               student_gradient, work.student_exponentials);
+    begin_side(work.teacher, request_.teacher, request_.teacher_stride, row, request_.teacher_temperature,
+               teacher_gradient, work.teacher_exponentials);
+    softmax(work, pool);
+    if (stop_.asked()) return 0;
+    write_statistics(work, row, pool);
+    const double divergence = scale == 0 ? 0 : divergence_and_gradients(work, row, slope * scale, pool);
+    const int64_t zeros_from = scale == 0 || slope == 0 ? 0 : request_.columns;
+    clear(student_gradient, zeros_from, request_.student_stride);
+    clear(teacher_gradient, zeros_from, request_.teacher_stride);
+    work.student_exponentials.trim();
+    work.teacher_exponentials.trim();
+    return scale * divergence;
+  }
+
+  static T* row_of(void* gradient, int64_t stride, int64_t row) {
+    return gradient == nullptr ? nullptr : static_cast<T*>(gradient) + row * stride;
+  }
+
+  static void clear(T* gradient, int64_t begin, int64_t end) {
+    if (gradient != nullptr) std::fill(gradient + begin, gradient + end, T{0});
+  }
+
+  // The exponentials live in the gradient's memory where there is one, which saves a row of cache.
+  void begin_side(RowSide<T>& side, const void* logits, int64_t stride, int64_t row, double temperature, T* gradient,
+                  Scratch& scratch) {
+    side.logits = static_cast<const T*>(logits) + row * stride;
+    side.exponentials = gradient != nullptr ? gradient : scratch.reserve<T>(request_.columns);
+    side.inverse_temperature = static_cast<T>(1 / temperature);
+    side.prepare(request_.columns);
+  }
+
+  void softmax(Workspace<T>& work, ThreadPool* pool) {
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+      for (RowSide<T>* side : {&work.student, &work.teacher}) {
+        ExponentialsTask<T> task;
+        task.logits = side->logits + begin;
+        task.columns = columns;
+        task.inverse_temperature = side->inverse_temperature;
+        task.exponentials = side->exponentials + begin;
+        task.shifts = side->shifts.data() + begin / kBlockColumns;
+        kernels_.exponentials(task);
+        side->maxima[static_cast<size_t>(begin / kSegmentColumns)] = task.maximum;
+        side->sums[static_cast<size_t>(begin / kSegmentColumns)] = task.sum;
+      }
+    });
+    if (stop_.asked()) return;
+    work.student.merge();
+    work.teacher.merge();
+  }
+
+  // The sum over segments, in their order, of what of_segment(first column, columns) returns.
+  template <class Body>
+  double sum_over_segments(Workspace<T>& work, ThreadPool* pool, const Body& of_segment) {
+    work.partials.assign(static_cast<size_t>(ceil_divide(request_.columns, kSegmentColumns)), 0);
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+      work.partials[static_cast<size_t>(begin / kSegmentColumns)] = of_segment(begin, columns);
+    });
+    double sum = 0;
+    for (const double partial : work.partials) sum += partial;
+    return sum;
+  }
+
+  void write_statistics(Workspace<T>& work, int64_t row, ThreadPool* pool) {
+    if (request_.student_log_sum_exp != nullptr) request_.student_log_sum_exp[row] = work.student.log_sum_exp();
+    if (request_.teacher_log_sum_exp != nullptr) request_.teacher_log_sum_exp[row] = work.teacher.log_sum_exp();
+    if (request_.student_entropy != nullptr) request_.student_entropy[row] = entropy_of(work, work.student, pool);
+    if (request_.teacher_entropy != nullptr) request_.teacher_entropy[row] = entropy_of(work, work.teacher, pool);
+    if (request_.argmax_agreement != nullptr) {
+      const int64_t student = work.student.argmax(request_.columns), teacher = work.teacher.argmax(request_.columns);
+      request_.argmax_agreement[row] = student >= 0 && student == teacher ? 1 : 0;
+    }
+  }
+
+  void clear_statistics(int64_t row) {
+    for (double* statistic : {request_.student_log_sum_exp, request_.teacher_log_sum_exp, request_.student_entropy,
+                              request_.teacher_entropy}) {
+      if (statistic != nullptr) statistic[row] = 0;
+    }
+    if (request_.argmax_agreement != nullptr) request_.argmax_agreement[row] = 0;
+  }
+
+  double entropy_of(Workspace<T>& work, const RowSide<T>& side, ThreadPool* pool) {
+    return sum_over_segments(work, pool, [&](int64_t begin, int64_t columns) {
+      EntropyTask<T> task;
+      task.side = side.segment(begin);
+      task.columns = columns;
+      kernels_.entropy(task);
+      return task.entropy;
+    });
+  }
+
+  // `slope` is what d value / d divergence becomes in the gradients: grad_output, weight and scale together.
+  double divergence_and_gradients(Workspace<T>& work, int64_t row, double slope, ThreadPool* pool) {
+    const bool student_weighs = request_.divergence == KULLBACK_REVERSE_KL;
+    RowSide<T>& weigher = student_weighs ? work.student : work.teacher;
+    RowSide<T>& other = student_weighs ? work.teacher : work.student;
+    T* const student_gradient = row_of(request_.student_gradient, request_.student_stride, row);
+    T* const teacher_gradient = row_of(request_.teacher_gradient, request_.teacher_stride, row);
+    T* const weigher_gradient = student_weighs ? student_gradient : teacher_gradient;
+    T* const other_gradient = student_weighs ? teacher_gradient : student_gradient;
+    const double offset = (other.maximum * other.inverse_temperature - weigher.maximum * weigher.inverse_temperature) +
+                          (other.log_sum - weigher.log_sum);
+    // What both passes are told alike.
+    const auto describe = [&](auto& task, int64_t begin, int64_t columns, const RowSide<T>& side, T* gradient) {
+      task.cross_entropy = request_.divergence == KULLBACK_CROSS_ENTROPY;
+      task.columns = columns;
+      task.weigher = weigher.segment(begin);
+      task.other = other.segment(begin);
+      task.offset_high = static_cast<T>(offset);
+      task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
+      task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.inverse_temperature));
+      task.gradient = gradient == nullptr || slope == 0 ? nullptr : gradient + begin;
+    };
+    const double divergence = sum_over_segments(work, pool, [&](int64_t begin, int64_t columns) {
+      DivergenceTask<T> task;
+      describe(task, begin, columns, other, other_gradient);
+      kernels_.divergence(task);
+      return task.sum;
+    });
+    if (weigher_gradient != nullptr && slope != 0) {
+      for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+        CentredGradientTask<T> task;
+        describe(task, begin, columns, weigher, weigher_gradient);
+        task.divergence = static_cast<T>(divergence);
+        kernels_.centred_gradient(task);
+      });
+    }
+    return divergence;
+  }
+
+  const Request& request_;
+  const Kernels<T>& kernels_;
+  Stop stop_;
+};
+
+}  // namespace
+
+kullback_status softmax_divergence_cpu(const Request* request, const kullback_control* control) {
+  try {
+    switch (request->dtype) {
+      case KULLBACK_FLOAT32:
+        return SoftmaxDivergence<float>(*request, control).run();
+      case KULLBACK_FLOAT64:
+        return SoftmaxDivergence<double>(*request, control).run();
+    }
+    return KULLBACK_UNSUPPORTED;
+  } catch (const std::bad_alloc&) {
+    return KULLBACK_OUT_OF_MEMORY;
+  }
+}
+
+}  // namespace kullback

@@ -1,0 +1,82 @@
+// softmax_divergence: what the baseline driver (softmax_divergence.cc) and the vector kernels
+// (softmax_divergence.inl.h) tell each other about one segment of one row. Plain structs only.
+#ifndef KULLBACK_CPU_SOFTMAX_DIVERGENCE_H
+#define KULLBACK_CPU_SOFTMAX_DIVERGENCE_H
+
+#include <cstdint>
+
+namespace kullback {
+
+// A block is what stays in the first-level cache between two loops over it; lanes are summed in T within it, and
+// blocks in float64. A segment is what one thread takes of a row. Both fix the order of sums: changing them changes
+// the last bits of results.
+constexpr int64_t kBlockColumns = 1024;
+constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
+
+constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// First pass, one side: exponentials[i] = exp((logits[i] - shifts[i / kBlockColumns]) * inverse_temperature).
+template <class T>
+struct ExponentialsTask {
+  const T* logits;
+  int64_t columns;
+  T inverse_temperature;
+  T* exponentials;  // [columns]
+  T* shifts;        // [blocks]: the largest logit up to and including that block
+  // Results
+  T maximum;   // of the segment
+  double sum;  // of exp((logits[i] - maximum) * inverse_temperature)
+};
+
+// One side of a segment after the first pass, with what the whole row taught.
+template <class T>
+struct SoftmaxSide {
+  const T* logits;
+  const T* exponentials;  // of the first pass; may be the memory of this side's gradient
+  const T* factors;       // [blocks]: probability = exponential * factor
+  T inverse_temperature;
+  T maximum;   // of the row
+  T log_sum;   // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
+};
+
+template <class T>
+struct EntropyTask {
+  SoftmaxSide<T> side;
+  int64_t columns;
+  // Result
+  double entropy;
+};
+
+// Second pass. The side that weighs is `weigher`, the other `other` (math/divergence.inl.h: a and b).
+template <class T>
+struct DivergenceTask {
+  bool cross_entropy;
+  int64_t columns;
+  SoftmaxSide<T> weigher;
+  SoftmaxSide<T> other;
+  // Log-sum-exp of `other` less that of `weigher`, in two parts: their sum is as exact as float64.
+  T offset_high;
+  T offset_low;
+  T gradient_scale;
+  T* gradient;  // [columns], for the logits of `other`; NULL: not wanted
+  // Result
+  double sum;
+};
+
+// Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.
+template <class T>
+struct CentredGradientTask {
+  bool cross_entropy;
+  int64_t columns;
+  SoftmaxSide<T> weigher;
+  SoftmaxSide<T> other;
+  T offset_high;
+  T offset_low;
+  T divergence;
+  T gradient_scale;
+  T* gradient;  // [columns]
+};
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CPU_SOFTMAX_DIVERGENCE_H

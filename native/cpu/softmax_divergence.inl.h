@@ -1,0 +1,308 @@
+// softmax_divergence: value and gradients of D(teacher || student), row by row, from logits.
+//   formula  math/divergence.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
+//   shapes   one segment (<= kSegmentColumns) of one row a call; student, teacher, gradients [rows, stride]
+//   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
+//            stay in the second-level cache; they are kept in the gradient's own memory where there is one
+//   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
+//   stable   (x - maximum) * (1 / T), never x / T - max;  u from the logits' difference, log-sum-exps in two parts
+//   order    16 (8) lanes over a block of 1024 columns, blocks and segments in turn in float64; never by threads
+//   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
+//   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
+
+template <class T>
+static inline double sum_in_float64(const T* lane, int lanes) {
+  double partial[16];
+  for (int i = 0; i < lanes; ++i) partial[i] = static_cast<double>(lane[i]);
+  for (int width = lanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) partial[i] += partial[i + width];
+  }
+  return partial[0];
+}
+
+template <class V>
+static inline double sum_of(V v) {
+  alignas(64) Element<V> lane[V::lanes];
+  v.store(lane);
+  return sum_in_float64(lane, V::lanes);
+}
+
+template <class V>
+static inline Element<V> largest_of(V v) {
+  alignas(64) Element<V> lane[V::lanes];
+  v.store(lane);
+  Element<V> largest = lane[0];
+  for (int i = 1; i < V::lanes; ++i) largest = lane[i] > largest ? lane[i] : largest;
+  return largest;
+}
+
+// The columns of one block in whole vectors, then what is left over.
+struct Span {
+  int64_t begin, whole;
+  int rest;
+};
+template <class V>
+static inline Span span_of(int64_t block, int64_t columns) {
+  const int64_t begin = block * kBlockColumns;
+  const int64_t count = columns - begin < kBlockColumns ? columns - begin : kBlockColumns;
+  return {begin, count / V::lanes * V::lanes, static_cast<int>(count % V::lanes)};
+}
+
+template <class V>
+static inline Element<V> largest_in(const Element<V>* logits, Span span) {
+  const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
+  V largest = V::all(lowest);
+  for (int64_t i = 0; i < span.whole; i += V::lanes) largest = maximum(largest, V::load(logits + i));
+  if (span.rest > 0) largest = maximum(largest, V::load_first(logits + span.whole, span.rest, lowest));
+  return largest_of(largest);
+}
+
+// A block without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.
+template <class V>
+static inline double empty_block(const Element<V>* logits, Element<V>* exponentials, Span span) {
+  double sum = 0;
+  for (int64_t i = 0; i < span.whole + span.rest; ++i) {
+    exponentials[i] = 0;
+    if (logits[i] != logits[i]) sum = FloatBits<Element<V>>::nan;
+  }
+  return sum;
+}
+
+template <class V>
+static inline double exponentials_of_block(const Element<V>* logits, Element<V>* exponentials, Span span,
+                                           Element<V> shift, Element<V> inverse_temperature) {
+  const V shifts = V::all(shift), scale = V::all(inverse_temperature);
+  V sum = constant<V>(0);
+  for (int64_t i = 0; i < span.whole; i += V::lanes) {
+    const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
+    e.store(exponentials + i);
+    sum = sum + e;
+  }
+  if (span.rest > 0) {
+    const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
+    const V e = exp_nonpositive((V::load_first(logits + span.whole, span.rest, lowest) - shifts) * scale);
+    e.store_first(exponentials + span.whole, span.rest);
+    sum = sum + e;
+  }
+  return sum_of(sum);
+}
+
+template <class V>
+static void exponentials(ExponentialsTask<Element<V>>& task) {
+  using T = Element<V>;
+  const T lowest = static_cast<T>(-FloatBits<T>::infinity);
+  T shift = lowest;
+  double sum = 0;
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    const Span span = span_of<V>(block, task.columns);
+    const T* logits = task.logits + span.begin;
+    T* out = task.exponentials + span.begin;
+    const T largest = largest_in<V>(logits, span);
+    if (!(largest <= shift)) {
+      if (sum != 0) sum *= std::exp((static_cast<double>(shift) - largest) * task.inverse_temperature);
+      shift = largest;
+    }
+    task.shifts[block] = shift;
+    sum += shift == lowest ? empty_block<V>(logits, out, span)
+                           : exponentials_of_block<V>(logits, out, span, shift, task.inverse_temperature);
+  }
+  task.maximum = shift;
+  task.sum = sum;
+}
+
+// Either a whole vector or its first `rest` lanes, the others being `fill`.
+template <class V, bool Whole>
+static KULLBACK_INLINE V load_lanes(const Element<V>* from, int rest, double fill) {
+  if constexpr (Whole) return V::load(from);
+  return V::load_first(from, rest, static_cast<Element<V>>(fill));
+}
+
+template <class V, bool Whole>
+static KULLBACK_INLINE void store_lanes(V value, Element<V>* to, int rest) {
+  if constexpr (Whole) return value.store(to);
+  value.store_first(to, rest);
+}
+
+// The scalars of a task as vectors, by value: a store to a gradient cannot alias them, so they stay in registers.
+template <class V>
+struct SideVectors {
+  V scale, maximum, log_sum;
+
+  explicit KULLBACK_INLINE SideVectors(const SoftmaxSide<Element<V>>& side)
+      : scale(V::all(side.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
+
+  KULLBACK_INLINE V log_probability(V logits) const { return (logits - maximum) * scale - log_sum; }
+};
+
+template <class V>
+struct PairVectors {
+  SideVectors<V> weigher, other;
+  V offset_high, offset_low, gradient_scale;
+
+  template <class Task>
+  explicit KULLBACK_INLINE PairVectors(const Task& task)
+      : weigher(task.weigher),
+        other(task.other),
+        offset_high(V::all(task.offset_high)),
+        offset_low(V::all(task.offset_low)),
+        gradient_scale(V::all(task.gradient_scale)) {}
+
+  // u = log b - log a. Where the temperatures agree the logits are subtracted before anything is rounded.
+  template <bool SameTemperature>
+  KULLBACK_INLINE V log_ratio(V weigher_logits, V other_logits) const {
+    if constexpr (SameTemperature) {
+      return fma(other_logits - weigher_logits, other.scale, constant<V>(0) - offset_high) - offset_low;
+    } else {
+      const V below = fnma(weigher_logits, weigher.scale, constant<V>(0) - offset_high);
+      return fma(other_logits, other.scale, below) - offset_low;
+    }
+  }
+};
+
+template <class V, bool Whole>
+static KULLBACK_INLINE V entropy_lanes(const SideVectors<V>& side, V factor, const Element<V>* logits,
+                                       const Element<V>* exponentials, int rest) {
+  const V p = load_lanes<V, Whole>(exponentials, rest, 0) * factor;
+  const V term = fnma(p, side.log_probability(load_lanes<V, Whole>(logits, rest, 0)), constant<V>(0));
+  // Probability 0 carries no entropy, even where its logarithm is -inf.
+  return select(equal(p, constant<V>(0)), constant<V>(0), term);
+}
+
+template <class V>
+static void entropy(EntropyTask<Element<V>>& task) {
+  const SideVectors<V> side(task.side);
+  task.entropy = 0;
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    const Span span = span_of<V>(block, task.columns);
+    const V factor = V::all(task.side.factors[block]);
+    const Element<V>* logits = task.side.logits + span.begin;
+    const Element<V>* exponentials = task.side.exponentials + span.begin;
+    V sum = constant<V>(0);
+    for (int64_t i = 0; i < span.whole; i += V::lanes) {
+      sum = sum + entropy_lanes<V, true>(side, factor, logits + i, exponentials + i, 0);
+    }
+    if (span.rest > 0) {
+      sum = sum + entropy_lanes<V, false>(side, factor, logits + span.whole, exponentials + span.whole, span.rest);
+    }
+    task.entropy += sum_of(sum);
+  }
+}
+
+// Compile-time choices of the second pass. Careful: zero probabilities and infinite logits are looked at one by one,
+// and b is computed anew, since the gradient may have overwritten the exponentials.
+template <class V_, class Formula_, bool SameTemperature_, bool Gradient_, bool Careful_>
+struct SecondPass {
+  using V = V_;
+  using Formula = Formula_;
+  static constexpr bool kSameTemperature = SameTemperature_;
+  static constexpr bool kGradient = Gradient_;
+  static constexpr bool kCareful = Careful_;
+  using Carefully = SecondPass<V_, Formula_, SameTemperature_, Gradient_, true>;
+};
+
+template <class Pass, bool Whole, class V = typename Pass::V>
+static KULLBACK_INLINE V divergence_lanes(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
+                                          V weigher_factor, V other_factor, int64_t i, int rest) {
+  constexpr double fill = Pass::kCareful ? -FloatBits<Element<V>>::infinity : 0;
+  const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, fill);
+  const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, fill);
+  Column<V> at;
+  at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
+  at.u = pair.template log_ratio<Pass::kSameTemperature>(weigher_logits, other_logits);
+  at.log_b = pair.other.log_probability(other_logits);
+  at.b = Pass::kCareful ? exp_nonpositive(at.log_b)
+                        : load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
+  const auto weightless = equal(at.a, constant<V>(0));
+  if constexpr (Pass::kGradient) {
+    const V drawn = Pass::kCareful ? select(weightless, at.b, pull(at)) : pull(at);
+    store_lanes<V, Whole>(drawn * pair.gradient_scale, task.gradient + i, rest);
+  }
+  const V term = Pass::Formula::term(at);
+  return Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term;
+}
+
+template <class Pass, class V = typename Pass::V>
+static inline double divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
+                                         int64_t block) {
+  const Span span = span_of<V>(block, task.columns);
+  const V weigher_factor = V::all(task.weigher.factors[block]), other_factor = V::all(task.other.factors[block]);
+  V sum = constant<V>(0);
+  const int64_t end = span.begin + span.whole;
+  for (int64_t i = span.begin; i < end; i += V::lanes) {
+    sum = sum + divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0);
+  }
+  if (span.rest > 0) {
+    sum = sum + divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, end, span.rest);
+  }
+  return sum_of(sum);
+}
+
+template <class Pass, class V = typename Pass::V>
+static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
+  const PairVectors<V> pair(task);
+  task.sum = 0;
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    double sum = divergence_of_block<Pass>(pair, task, block);
+    // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
+    if (sum != sum) sum = divergence_of_block<typename Pass::Carefully>(pair, task, block);
+    task.sum += sum;
+  }
+}
+
+template <class V, class Formula, bool SameTemperature>
+static inline void divergence_with(DivergenceTask<Element<V>>& task) {
+  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, SameTemperature, true, false>>(task);
+  return divergence_of_segment<SecondPass<V, Formula, SameTemperature, false, false>>(task);
+}
+
+template <class V, class Formula>
+static inline void divergence_with(DivergenceTask<Element<V>>& task) {
+  if (task.weigher.inverse_temperature == task.other.inverse_temperature) return divergence_with<V, Formula, true>(task);
+  return divergence_with<V, Formula, false>(task);
+}
+
+template <class V>
+static void divergence(DivergenceTask<Element<V>>& task) {
+  if (task.cross_entropy) return divergence_with<V, CrossEntropy>(task);
+  return divergence_with<V, KullbackLeibler>(task);
+}
+
+template <class V, class Formula, bool SameTemperature, bool Whole>
+static KULLBACK_INLINE void centred_lanes(const PairVectors<V>& pair, const CentredGradientTask<Element<V>>& task,
+                                          V factor, V divergence, int64_t i, int rest) {
+  const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, 0);
+  Column<V> at;
+  at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * factor;
+  at.u = pair.template log_ratio<SameTemperature>(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0), other_logits);
+  at.log_b = pair.other.log_probability(other_logits);
+  const V gradient = at.a * (Formula::score(at) - divergence) * pair.gradient_scale;
+  store_lanes<V, Whole>(select(equal(at.a, constant<V>(0)), constant<V>(0), gradient), task.gradient + i, rest);
+}
+
+template <class V, class Formula, bool SameTemperature>
+static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
+  const PairVectors<V> pair(task);
+  const V divergence = V::all(task.divergence);
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    const Span span = span_of<V>(block, task.columns);
+    const V factor = V::all(task.weigher.factors[block]);
+    const int64_t end = span.begin + span.whole;
+    for (int64_t i = span.begin; i < end; i += V::lanes) {
+      centred_lanes<V, Formula, SameTemperature, true>(pair, task, factor, divergence, i, 0);
+    }
+    if (span.rest > 0) centred_lanes<V, Formula, SameTemperature, false>(pair, task, factor, divergence, end, span.rest);
+  }
+}
+
+template <class V, class Formula>
+static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
+  if (task.weigher.inverse_temperature == task.other.inverse_temperature) {
+    return centred_gradient_with<V, Formula, true>(task);
+  }
+  return centred_gradient_with<V, Formula, false>(task);
+}
+
+template <class V>
+static void centred_gradient(CentredGradientTask<Element<V>>& task) {
+  if (task.cross_entropy) return centred_gradient_with<V, CrossEntropy>(task);
+  return centred_gradient_with<V, KullbackLeibler>(task);
+}

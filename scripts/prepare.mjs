@@ -1,0 +1,60 @@
+// Makes a bare clone ready to run: installs the locked dependencies, builds the native addon and compiles the
+// TypeScript, each only where something newer than its result asks for it.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const addon = "build/Release/kullback.node";
+
+const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
+
+/** The latest change below the given files and folders. */
+function latest(paths) {
+  return Math.max(
+    ...paths.map((path) => {
+      const full = join(root, path);
+      if (!existsSync(full) || !statSync(full).isDirectory()) return modified(path);
+      return Math.max(modified(path), ...readdirSync(full).map((entry) => latest([join(path, entry)])));
+    }),
+  );
+}
+
+function step(what, command, args) {
+  const started = Date.now();
+  process.stderr.write(`kullback: ${what} ...\n`);
+  const child = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, JOBS: process.env.JOBS ?? String(availableParallelism()) },
+    maxBuffer: 1 << 28,
+    shell: process.platform === "win32",
+  });
+  if (child.status !== 0) {
+    process.stderr.write(`${child.stdout ?? ""}${child.stderr ?? ""}${child.error ? `${child.error.message}\n` : ""}`);
+    process.stderr.write(`kullback: ${what} failed\n`);
+    process.exit(1);
+  }
+  process.stderr.write(`kullback: ${what} took ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+}
+
+const local = (file) => join(root, "node_modules", file);
+
+if (modified("node_modules/.package-lock.json") < modified("package-lock.json")) {
+  step("installing the locked dependencies", "npm", ["ci", "--no-audit", "--no-fund"]);
+}
+
+const nodeGyp = local("node-gyp/bin/node-gyp.js");
+const gypInputs = latest(["binding.gyp", "package.json", "package-lock.json"]);
+if (modified("build/config.gypi") < gypInputs) {
+  step("building the native addon (once, about half a minute)", process.execPath, [nodeGyp, "rebuild"]);
+} else if (modified(addon) < latest(["native"])) {
+  step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
+}
+
+const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-lock.json"];
+if (modified("dist/.tsbuildinfo") < latest(sources)) {
+  step("compiling the TypeScript", process.execPath, [local("typescript/bin/tsc"), "--project", "tsconfig.json"]);
+}
