@@ -111,7 +111,8 @@ function requireShape(name: string, shape: readonly number[]): { rows: number; c
     if (axis < shape.length - 1) rows *= size;
   }
   const columns = shape[shape.length - 1] as number;
-  if (columns === 0) throw new ShapeError(`${name} is [${shape.join(", ")}]; its last axis must be at least 1`);
+  if (columns === 0)
+    throw new ShapeError(`${name} is [${shape.join(", ")}]; its last axis must be at least 1`);
   if (!Number.isSafeInteger(rows * columns)) {
     throw new ShapeError(`${name} is [${shape.join(", ")}]; its product must be at most 2^53 - 1`);
   }
@@ -134,7 +135,9 @@ export function requirePerRow(name: string, values: PerRow, rows: number, finite
   for (let row = 0; row < rows; row++) {
     const value: unknown = values[row];
     if (typeof value !== "number" || (finite && !Number.isFinite(value))) {
-      throw new OptionError(`${name}[${row}] is ${describe(value)}; it must be a ${finite ? "finite " : ""}number`);
+      throw new OptionError(
+        `${name}[${row}] is ${describe(value)}; it must be a ${finite ? "finite " : ""}number`,
+      );
     }
     result[row] = value;
   }
@@ -145,7 +148,9 @@ export function requirePerRow(name: string, values: PerRow, rows: number, finite
 export function requireMask(name: string, mask: RowMask, rows: number): Uint8Array {
   const given: unknown = mask;
   if (!types.isUint8Array(given) && !Array.isArray(given)) {
-    throw new OptionError(`${name} is ${describe(given)}; it must be a Uint8Array or an array of booleans, one per row`);
+    throw new OptionError(
+      `${name} is ${describe(given)}; it must be a Uint8Array or an array of booleans, one per row`,
+    );
   }
   if (mask.length !== rows) {
     if (ArrayBuffer.isView(mask)) requireAttached(name, mask);
@@ -163,15 +168,29 @@ export function requireMask(name: string, mask: RowMask, rows: number): Uint8Arr
 }
 
 const outputTypes = {
-  float32: { type: "Float32Array", is: types.isFloat32Array, make: (length: number) => new Float32Array(length) },
-  float64: { type: "Float64Array", is: types.isFloat64Array, make: (length: number) => new Float64Array(length) },
+  float32: {
+    type: "Float32Array",
+    is: types.isFloat32Array,
+    make: (length: number) => new Float32Array(length),
+  },
+  float64: {
+    type: "Float64Array",
+    is: types.isFloat64Array,
+    make: (length: number) => new Float64Array(length),
+  },
 };
 
 /** An array for an operation to write into: the caller's where there is one, and then checked, or a new one. */
-export function outputArray(name: string, dtype: Dtype, length: number, given: NumericArray | undefined): NumericArray {
+export function outputArray(
+  name: string,
+  dtype: Dtype,
+  length: number,
+  given: NumericArray | undefined,
+): NumericArray {
   const expected = outputTypes[dtype];
   if (given === undefined) return expected.make(length);
-  if (!expected.is(given)) throw new DtypeError(`${name} is ${describe(given)}; it must be a ${expected.type}`);
+  if (!expected.is(given))
+    throw new DtypeError(`${name} is ${describe(given)}; it must be a ${expected.type}`);
   const { buffer } = given as { buffer: { resizable?: boolean; growable?: boolean } };
   if (buffer.resizable === true || buffer.growable === true) {
     throw new ShapeError(`${name} lies in a resizable buffer; it must have a fixed length`);
@@ -194,7 +213,8 @@ export function requireDisjoint(
         array.buffer === other.buffer &&
         array.byteOffset < other.byteOffset + other.byteLength &&
         other.byteOffset < array.byteOffset + array.byteLength;
-      if (overlap) throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
+      if (overlap)
+        throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
     }
   });
 }

@@ -2,21 +2,22 @@
 import type { NumericArray } from "./arrays.js";
 
 /** A fresh array of the same element type. */
-export type Fresh<A extends NumericArray> = A extends Float32Array ? Float32Array<ArrayBuffer> : Float64Array<ArrayBuffer>;
+export type Fresh<A extends NumericArray> = A extends Float32Array
+  ? Float32Array<ArrayBuffer>
+  : Float64Array<ArrayBuffer>;
 
 /**
  * The fields of `Fields` that the option `Key` of `Options` names. A list that is only known at run time makes them
  * optional.
  */
-export type Asked<Options, Key extends string, Fields extends object> = Options extends {
-  readonly [K in Key]: readonly (infer Name extends keyof Fields)[];
-}
-  ? number extends Options[Key]["length"]
-    ? Partial<Pick<Fields, Name>>
-    : Pick<Fields, Name>
-  : Key extends keyof Options
-    ? Partial<Fields>
-    : Record<never, never>;
+export type Asked<Options, Key extends string, Fields extends object> =
+  Options extends Readonly<Record<Key, readonly (infer Name extends keyof Fields)[]>>
+    ? number extends Options[Key]["length"]
+      ? Partial<Pick<Fields, Name>>
+      : Pick<Fields, Name>
+    : Key extends keyof Options
+      ? Partial<Fields>
+      : object;
 
 /** `value` for a reduced result, `values` for one a row. */
 export type Reduced<Options> = Options extends { readonly reduction: "none" }

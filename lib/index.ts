@@ -1,6 +1,12 @@
 // What `import "kullback"` gives.
 export type { Dtype, NumericArray, PerRow, RowMask, Rows } from "./arrays.js";
-export { backendInfo, setThreadCount, threadCount, type BackendInfo, type BackendStatus } from "./backend/report.js";
+export {
+  backendInfo,
+  setThreadCount,
+  threadCount,
+  type BackendInfo,
+  type BackendStatus,
+} from "./backend/report.js";
 export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backend/table.js";
 export {
   BackendUnavailableError,

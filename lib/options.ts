@@ -17,12 +17,17 @@ export function requireOptions<O extends object>(name: string, options: O, known
 
 /** One of a few words. */
 export function requireOneOf<T extends string>(name: string, value: T, valid: readonly T[]): T {
-  if (!valid.includes(value)) throw new OptionError(`${name} is ${describe(value)}; it must be ${listed(valid)}`);
+  if (!valid.includes(value))
+    throw new OptionError(`${name} is ${describe(value)}; it must be ${listed(valid)}`);
   return value;
 }
 
 /** Some of a few words, each at most once. */
-export function requireSubset<T extends string>(name: string, values: readonly T[], valid: readonly T[]): readonly T[] {
+export function requireSubset<T extends string>(
+  name: string,
+  values: readonly T[],
+  valid: readonly T[],
+): readonly T[] {
   if (!Array.isArray(values)) {
     throw new OptionError(`${name} is ${describe(values)}; it must be an array of ${listed(valid)}`);
   }
@@ -54,5 +59,7 @@ export function requireSignal(name: string, signal: AbortSignal | undefined): Ab
 
 function listed(valid: readonly string[]): string {
   const quoted = valid.map((word) => JSON.stringify(word));
-  return quoted.length < 2 ? quoted.join("") : `${quoted.slice(0, -1).join(", ")} or ${quoted[quoted.length - 1]}`;
+  return quoted.length < 2
+    ? quoted.join("")
+    : `${quoted.slice(0, -1).join(", ")} or ${quoted[quoted.length - 1]}`;
 }

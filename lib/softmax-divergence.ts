@@ -171,11 +171,10 @@ export function softmaxDivergence<A extends NumericArray, const O extends Softma
  * {@link softmaxDivergence} on Kullback's own threads: inputs are copied before it returns, outputs are written before
  * the promise resolves, and JavaScript runs on in between. Bad arguments reject the promise.
  */
-export async function softmaxDivergenceAsync<A extends NumericArray, const O extends SoftmaxDivergenceAsyncOptions>(
-  student: Rows<A>,
-  teacher: Rows<A>,
-  options: O = {} as O,
-): Promise<SoftmaxDivergenceResult<A, O>> {
+export async function softmaxDivergenceAsync<
+  A extends NumericArray,
+  const O extends SoftmaxDivergenceAsyncOptions,
+>(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
   requireOptions("options", options, [...optionNames, "signal"]);
   const signal = requireSignal("options.signal", options.signal);
   signal?.throwIfAborted();
@@ -207,10 +206,14 @@ function toRequest(
   const student = requireRows("student", studentRows);
   const teacher = requireRows("teacher", teacherRows);
   if (student.dtype !== teacher.dtype) {
-    throw new DtypeError(`teacher is ${teacher.dtype}, student ${student.dtype}; both must have one element type`);
+    throw new DtypeError(
+      `teacher is ${teacher.dtype}, student ${student.dtype}; both must have one element type`,
+    );
   }
   if (student.rows !== teacher.rows) {
-    throw new ShapeError(`teacher has ${teacher.rows} rows, student ${student.rows}; they must have the same`);
+    throw new ShapeError(
+      `teacher has ${teacher.rows} rows, student ${student.rows}; they must have the same`,
+    );
   }
   const { rows } = student;
   const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
@@ -344,5 +347,8 @@ function toResult<A extends NumericArray, O extends SoftmaxDivergenceOptions>(
   if (request.argmaxAgreement) statistics.argmaxAgreement = request.argmaxAgreement;
   const reduced = reduction === "none" ? { values: request.values } : { value };
   // Built from the options' values, as the type is from their types.
-  return { ...reduced, gradients, statistics, backend: backend.name } as unknown as SoftmaxDivergenceResult<A, O>;
+  return { ...reduced, gradients, statistics, backend: backend.name } as unknown as SoftmaxDivergenceResult<
+    A,
+    O
+  >;
 }

@@ -33,7 +33,9 @@ function step(what, command, args) {
     shell: process.platform === "win32",
   });
   if (child.status !== 0) {
-    process.stderr.write(`${child.stdout ?? ""}${child.stderr ?? ""}${child.error ? `${child.error.message}\n` : ""}`);
+    process.stderr.write(
+      `${child.stdout ?? ""}${child.stderr ?? ""}${child.error ? `${child.error.message}\n` : ""}`,
+    );
     process.stderr.write(`kullback: ${what} failed\n`);
     process.exit(1);
   }
@@ -56,5 +58,9 @@ if (modified("build/config.gypi") < gypInputs) {
 
 const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-lock.json"];
 if (modified("dist/.tsbuildinfo") < latest(sources)) {
-  step("compiling the TypeScript", process.execPath, [local("typescript/bin/tsc"), "--project", "tsconfig.json"]);
+  step("compiling the TypeScript", process.execPath, [
+    local("typescript/bin/tsc"),
+    "--project",
+    "tsconfig.json",
+  ]);
 }

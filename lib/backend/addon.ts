@@ -56,5 +56,11 @@ export interface Addon {
   /** The least first. */
   instructionSets(): InstructionSetEntry[];
   useInstructionSet(name: string): void;
-  elementary(instructionSet: string, name: number, length: number, from: NumericArray, to: NumericArray): void;
+  elementary(
+    instructionSet: string,
+    name: number,
+    length: number,
+    from: NumericArray,
+    to: NumericArray,
+  ): void;
 }

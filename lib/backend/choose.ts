@@ -38,7 +38,7 @@ function open(name: BackendName): Found {
 
 /** KULLBACK_BACKEND, or "auto". */
 export function backendFromEnvironment(): BackendChoice {
-  const name = process.env["KULLBACK_BACKEND"];
+  const name = process.env.KULLBACK_BACKEND;
   if (name === undefined || name === "") return "auto";
   return requireOneOf("KULLBACK_BACKEND", name as BackendChoice, backendChoices);
 }

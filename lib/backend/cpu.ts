@@ -53,7 +53,10 @@ function translated<T>(call: () => T): T {
   }
 }
 
-function runJob(signal: AbortSignal | undefined, start: (callback: JobCallback) => () => void): Promise<number> {
+function runJob(
+  signal: AbortSignal | undefined,
+  start: (callback: JobCallback) => () => void,
+): Promise<number> {
   return new Promise((resolve, reject: (reason: unknown) => void) => {
     const cancel = translated(() =>
       start((status, value, outputsLost) => {

@@ -11,7 +11,8 @@ const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** The version in package.json. */
-export const packageVersion = (JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { version: string }).version;
+export const packageVersion = (JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { version: string })
+  .version;
 
 /** What came of loading the addon. */
 export interface LoadedAddon {
@@ -69,14 +70,16 @@ function tryLoad(path: string, result: LoadedAddon): string | undefined {
 
 // Applies KULLBACK_NUM_THREADS and KULLBACK_CPU_ISA. Both are the process's, so every thread sets the same.
 function configure(addon: Addon): void {
-  const threads = process.env["KULLBACK_NUM_THREADS"];
+  const threads = process.env.KULLBACK_NUM_THREADS;
   if (threads !== undefined && threads !== "" && !/^[1-9][0-9]{0,4}$/.test(threads)) {
-    throw new OptionError(`KULLBACK_NUM_THREADS is ${JSON.stringify(threads)}; it must be a positive integer`);
+    throw new OptionError(
+      `KULLBACK_NUM_THREADS is ${JSON.stringify(threads)}; it must be a positive integer`,
+    );
   }
   // A Worker that loads the addon later must not undo a setThreadCount() of this process.
   if (addon.threadCount() === 0) addon.setThreadCount(threads ? Number(threads) : availableParallelism());
 
-  const wanted = process.env["KULLBACK_CPU_ISA"];
+  const wanted = process.env.KULLBACK_CPU_ISA;
   if (wanted === undefined || wanted === "") return;
   const sets = addon.instructionSets();
   const entry = sets.find(({ name }) => name === wanted);

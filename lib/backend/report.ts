@@ -73,7 +73,7 @@ export function backendInfo(): BackendInfo {
       kullback: packageVersion,
       abi: addon?.abiVersion ?? null,
       node: process.versions.node,
-      napi: process.versions["napi"] ?? "unknown",
+      napi: process.versions.napi ?? "unknown",
     },
     environment: Object.fromEntries(
       environmentVariables.flatMap((key) => (process.env[key] ? [[key, process.env[key]]] : [])),

@@ -1,5 +1,9 @@
 // softmaxDivergence in float64, as the textbook has it: the specification, the tests' oracle, the last resort.
-import type { SoftmaxDivergenceName, SoftmaxDivergenceRequest, SoftmaxRequestSide } from "../backend/table.js";
+import type {
+  SoftmaxDivergenceName,
+  SoftmaxDivergenceRequest,
+  SoftmaxRequestSide,
+} from "../backend/table.js";
 
 /** softmax(logits / temperature) and its logarithm, of one row. */
 interface Softmax {

@@ -60,8 +60,8 @@ typedef struct kullback_softmax_divergence_request {
   double grad_output;
   const double* grad_outputs; /* [rows] or NULL */
 
-  double* value;  /* one number: the sum over rows */
-  double* values; /* [rows] */
+  double* value;          /* one number: the sum over rows */
+  double* values;         /* [rows] */
   void* student_gradient; /* [rows, student_stride], dtype; columns beyond `columns` become 0 */
   void* teacher_gradient; /* [rows, teacher_stride], dtype; likewise */
 

@@ -63,9 +63,7 @@ void Job::abandon() {
   outputs_.clear();
 }
 
-JobQueue::JobQueue(Napi::Env env) : channel_(Channel::New(env, "kullback", 0, 1, this)) {
-  channel_.Unref(env);
-}
+JobQueue::JobQueue(Napi::Env env) : channel_(Channel::New(env, "kullback", 0, 1, this)) { channel_.Unref(env); }
 
 void JobQueue::submit(Napi::Env env, std::shared_ptr<Job> job) {
   if (pending_.empty()) channel_.Ref(env);

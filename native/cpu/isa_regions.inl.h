@@ -3,12 +3,12 @@
 // instantiated inside a region could be linked into the baseline (style: "ISA by target regions").
 //
 // clang-format off: the order is the meaning.
-#include "simd/constant.inl.h"
-#include "../math/polynomial.inl.h"
-#include "simd/elementary.inl.h"
-#include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
+#include "../math/expm1_minus.inl.h"
+#include "../math/polynomial.inl.h"
 #include "elementary.inl.h"
+#include "simd/constant.inl.h"
+#include "simd/elementary.inl.h"
 #include "softmax_divergence.inl.h"
 // clang-format on
 

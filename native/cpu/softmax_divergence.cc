@@ -74,13 +74,13 @@ struct RowSide {
     log_sum = std::log(sum);
     for (size_t block = 0; block < shifts.size(); ++block) {
       const bool again = block > 0 && shifts[block] == shifts[block - 1];
-      factors[block] = again ? factors[block - 1]
-                             : static_cast<T>(std::exp((shifts[block] - maximum) * inverse_temperature) / sum);
+      factors[block] =
+          again ? factors[block - 1] : static_cast<T>(std::exp((shifts[block] - maximum) * inverse_temperature) / sum);
     }
   }
 
   SoftmaxSide<T> segment(int64_t begin) const {
-    return {logits + begin,      exponentials + begin,       factors.data() + begin / kBlockColumns,
+    return {logits + begin,      exponentials + begin,    factors.data() + begin / kBlockColumns,
             inverse_temperature, static_cast<T>(maximum), static_cast<T>(log_sum)};
   }
 

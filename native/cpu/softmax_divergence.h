@@ -35,8 +35,8 @@ struct SoftmaxSide {
   const T* exponentials;  // of the first pass; may be the memory of this side's gradient
   const T* factors;       // [blocks]: probability = exponential * factor
   T inverse_temperature;
-  T maximum;   // of the row
-  T log_sum;   // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
+  T maximum;  // of the row
+  T log_sum;  // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
 };
 
 template <class T>

@@ -250,13 +250,15 @@ static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
 
 template <class V, class Formula, bool SameTemperature>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, SameTemperature, true, false>>(task);
+  if (task.gradient != nullptr)
+    return divergence_of_segment<SecondPass<V, Formula, SameTemperature, true, false>>(task);
   return divergence_of_segment<SecondPass<V, Formula, SameTemperature, false, false>>(task);
 }
 
 template <class V, class Formula>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.weigher.inverse_temperature == task.other.inverse_temperature) return divergence_with<V, Formula, true>(task);
+  if (task.weigher.inverse_temperature == task.other.inverse_temperature)
+    return divergence_with<V, Formula, true>(task);
   return divergence_with<V, Formula, false>(task);
 }
 
@@ -289,7 +291,8 @@ static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& 
     for (int64_t i = span.begin; i < end; i += V::lanes) {
       centred_lanes<V, Formula, SameTemperature, true>(pair, task, factor, divergence, i, 0);
     }
-    if (span.rest > 0) centred_lanes<V, Formula, SameTemperature, false>(pair, task, factor, divergence, end, span.rest);
+    if (span.rest > 0)
+      centred_lanes<V, Formula, SameTemperature, false>(pair, task, factor, divergence, end, span.rest);
   }
 }
 

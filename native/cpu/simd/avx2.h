@@ -62,46 +62,46 @@ struct F64 {
   }
 };
 
-#define KULLBACK_BOTH_HALVES(Vector, Result, suffix)                                                                   \
-  KULLBACK_INLINE Vector operator+(Vector a, Vector b) {                                                               \
-    return {_mm256_add_##suffix(a.low, b.low), _mm256_add_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector operator-(Vector a, Vector b) {                                                               \
-    return {_mm256_sub_##suffix(a.low, b.low), _mm256_sub_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector operator*(Vector a, Vector b) {                                                               \
-    return {_mm256_mul_##suffix(a.low, b.low), _mm256_mul_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector operator/(Vector a, Vector b) {                                                               \
-    return {_mm256_div_##suffix(a.low, b.low), _mm256_div_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector maximum(Vector a, Vector b) {                                                                 \
-    return {_mm256_max_##suffix(a.low, b.low), _mm256_max_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector minimum(Vector a, Vector b) {                                                                 \
-    return {_mm256_min_##suffix(a.low, b.low), _mm256_min_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Result less(Vector a, Vector b) {                                                                    \
-    return {_mm256_cmp_##suffix(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_##suffix(a.high, b.high, _CMP_LT_OQ)};           \
-  }                                                                                                                    \
-  KULLBACK_INLINE Result equal(Vector a, Vector b) {                                                                   \
-    return {_mm256_cmp_##suffix(a.low, b.low, _CMP_EQ_OQ), _mm256_cmp_##suffix(a.high, b.high, _CMP_EQ_OQ)};           \
-  }                                                                                                                    \
-  KULLBACK_INLINE Result both(Result a, Result b) {                                                                    \
-    return {_mm256_and_##suffix(a.low, b.low), _mm256_and_##suffix(a.high, b.high)};                                   \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector absolute(Vector a) {                                                                          \
-    const auto sign = _mm256_set1_##suffix(-0.0);                                                                      \
-    return {_mm256_andnot_##suffix(sign, a.low), _mm256_andnot_##suffix(sign, a.high)};                                \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector fma(Vector a, Vector b, Vector c) {                                                           \
-    return {_mm256_fmadd_##suffix(a.low, b.low, c.low), _mm256_fmadd_##suffix(a.high, b.high, c.high)};                \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector fnma(Vector a, Vector b, Vector c) {                                                          \
-    return {_mm256_fnmadd_##suffix(a.low, b.low, c.low), _mm256_fnmadd_##suffix(a.high, b.high, c.high)};              \
-  }                                                                                                                    \
-  KULLBACK_INLINE Vector select(Result m, Vector yes, Vector no) {                                                     \
-    return {_mm256_blendv_##suffix(no.low, yes.low, m.low), _mm256_blendv_##suffix(no.high, yes.high, m.high)};        \
+#define KULLBACK_BOTH_HALVES(Vector, Result, suffix)                                                            \
+  KULLBACK_INLINE Vector operator+(Vector a, Vector b) {                                                        \
+    return {_mm256_add_##suffix(a.low, b.low), _mm256_add_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector operator-(Vector a, Vector b) {                                                        \
+    return {_mm256_sub_##suffix(a.low, b.low), _mm256_sub_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector operator*(Vector a, Vector b) {                                                        \
+    return {_mm256_mul_##suffix(a.low, b.low), _mm256_mul_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector operator/(Vector a, Vector b) {                                                        \
+    return {_mm256_div_##suffix(a.low, b.low), _mm256_div_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector maximum(Vector a, Vector b) {                                                          \
+    return {_mm256_max_##suffix(a.low, b.low), _mm256_max_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector minimum(Vector a, Vector b) {                                                          \
+    return {_mm256_min_##suffix(a.low, b.low), _mm256_min_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Result less(Vector a, Vector b) {                                                             \
+    return {_mm256_cmp_##suffix(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_##suffix(a.high, b.high, _CMP_LT_OQ)};    \
+  }                                                                                                             \
+  KULLBACK_INLINE Result equal(Vector a, Vector b) {                                                            \
+    return {_mm256_cmp_##suffix(a.low, b.low, _CMP_EQ_OQ), _mm256_cmp_##suffix(a.high, b.high, _CMP_EQ_OQ)};    \
+  }                                                                                                             \
+  KULLBACK_INLINE Result both(Result a, Result b) {                                                             \
+    return {_mm256_and_##suffix(a.low, b.low), _mm256_and_##suffix(a.high, b.high)};                            \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector absolute(Vector a) {                                                                   \
+    const auto sign = _mm256_set1_##suffix(-0.0);                                                               \
+    return {_mm256_andnot_##suffix(sign, a.low), _mm256_andnot_##suffix(sign, a.high)};                         \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector fma(Vector a, Vector b, Vector c) {                                                    \
+    return {_mm256_fmadd_##suffix(a.low, b.low, c.low), _mm256_fmadd_##suffix(a.high, b.high, c.high)};         \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector fnma(Vector a, Vector b, Vector c) {                                                   \
+    return {_mm256_fnmadd_##suffix(a.low, b.low, c.low), _mm256_fnmadd_##suffix(a.high, b.high, c.high)};       \
+  }                                                                                                             \
+  KULLBACK_INLINE Vector select(Result m, Vector yes, Vector no) {                                              \
+    return {_mm256_blendv_##suffix(no.low, yes.low, m.low), _mm256_blendv_##suffix(no.high, yes.high, m.high)}; \
   }
 KULLBACK_BOTH_HALVES(F32, Mask32, ps)
 KULLBACK_BOTH_HALVES(F64, Mask64, pd)
@@ -120,8 +120,8 @@ KULLBACK_INLINE F64 power_of_two(F64 shifted) { return {power_of_two(shifted.low
 KULLBACK_INLINE __m256 split_exponent(__m256 x, __m256& mantissa) {
   using Bits = FloatBits<float>;
   const __m256i shifted = _mm256_add_epi32(_mm256_castps_si256(x), _mm256_set1_epi32(Bits::one - Bits::sqrt_half));
-  mantissa = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_and_si256(shifted, _mm256_set1_epi32(0x007fffff)),
-                                                  _mm256_set1_epi32(Bits::sqrt_half)));
+  mantissa = _mm256_castsi256_ps(
+      _mm256_add_epi32(_mm256_and_si256(shifted, _mm256_set1_epi32(0x007fffff)), _mm256_set1_epi32(Bits::sqrt_half)));
   const __m256i biased = _mm256_or_si256(_mm256_srli_epi32(shifted, 23), _mm256_set1_epi32(0x4b000000));
   return _mm256_sub_ps(_mm256_castsi256_ps(biased), _mm256_set1_ps(8388608.0f + 127.0f));
 }

@@ -38,21 +38,21 @@ struct F64 {
   KULLBACK_INLINE void store_first(double* to, int count) const { _mm512_mask_storeu_pd(to, first(count), v); }
 };
 
-#define KULLBACK_LANEWISE(Vector, Result, suffix)                                                                      \
-  KULLBACK_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_##suffix(a.v, b.v)}; }                     \
-  KULLBACK_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_##suffix(a.v, b.v)}; }                     \
-  KULLBACK_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_##suffix(a.v, b.v)}; }                     \
-  KULLBACK_INLINE Vector operator/(Vector a, Vector b) { return {_mm512_div_##suffix(a.v, b.v)}; }                     \
-  KULLBACK_INLINE Vector maximum(Vector a, Vector b) { return {_mm512_max_##suffix(a.v, b.v)}; }                       \
-  KULLBACK_INLINE Vector minimum(Vector a, Vector b) { return {_mm512_min_##suffix(a.v, b.v)}; }                       \
-  KULLBACK_INLINE Result less(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_LT_OQ)}; }       \
-  KULLBACK_INLINE Result equal(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_EQ_OQ)}; }      \
-  KULLBACK_INLINE Result both(Result a, Result b) { return {static_cast<decltype(a.bits)>(a.bits & b.bits)}; }         \
-  KULLBACK_INLINE Vector absolute(Vector a) { return {_mm512_abs_##suffix(a.v)}; }                                     \
-  KULLBACK_INLINE Vector fma(Vector a, Vector b, Vector c) { return {_mm512_fmadd_##suffix(a.v, b.v, c.v)}; }          \
-  KULLBACK_INLINE Vector fnma(Vector a, Vector b, Vector c) { return {_mm512_fnmadd_##suffix(a.v, b.v, c.v)}; }        \
-  KULLBACK_INLINE Vector select(Result m, Vector yes, Vector no) {                                                     \
-    return {_mm512_mask_blend_##suffix(m.bits, no.v, yes.v)};                                                          \
+#define KULLBACK_LANEWISE(Vector, Result, suffix)                                                                 \
+  KULLBACK_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_##suffix(a.v, b.v)}; }                \
+  KULLBACK_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_##suffix(a.v, b.v)}; }                \
+  KULLBACK_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_##suffix(a.v, b.v)}; }                \
+  KULLBACK_INLINE Vector operator/(Vector a, Vector b) { return {_mm512_div_##suffix(a.v, b.v)}; }                \
+  KULLBACK_INLINE Vector maximum(Vector a, Vector b) { return {_mm512_max_##suffix(a.v, b.v)}; }                  \
+  KULLBACK_INLINE Vector minimum(Vector a, Vector b) { return {_mm512_min_##suffix(a.v, b.v)}; }                  \
+  KULLBACK_INLINE Result less(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_LT_OQ)}; }  \
+  KULLBACK_INLINE Result equal(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_EQ_OQ)}; } \
+  KULLBACK_INLINE Result both(Result a, Result b) { return {static_cast<decltype(a.bits)>(a.bits & b.bits)}; }    \
+  KULLBACK_INLINE Vector absolute(Vector a) { return {_mm512_abs_##suffix(a.v)}; }                                \
+  KULLBACK_INLINE Vector fma(Vector a, Vector b, Vector c) { return {_mm512_fmadd_##suffix(a.v, b.v, c.v)}; }     \
+  KULLBACK_INLINE Vector fnma(Vector a, Vector b, Vector c) { return {_mm512_fnmadd_##suffix(a.v, b.v, c.v)}; }   \
+  KULLBACK_INLINE Vector select(Result m, Vector yes, Vector no) {                                                \
+    return {_mm512_mask_blend_##suffix(m.bits, no.v, yes.v)};                                                     \
   }
 KULLBACK_LANEWISE(F32, Mask32, ps)
 KULLBACK_LANEWISE(F64, Mask64, pd)
@@ -68,8 +68,8 @@ KULLBACK_INLINE F64 power_of_two(F64 shifted) {
 KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
   using Bits = FloatBits<float>;
   const __m512i shifted = _mm512_add_epi32(_mm512_castps_si512(x.v), _mm512_set1_epi32(Bits::one - Bits::sqrt_half));
-  mantissa = {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(shifted, _mm512_set1_epi32(0x007fffff)),
-                                                   _mm512_set1_epi32(Bits::sqrt_half)))};
+  mantissa = {_mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_and_si512(shifted, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(Bits::sqrt_half)))};
   const __m512i exponent = _mm512_sub_epi32(_mm512_srli_epi32(shifted, 23), _mm512_set1_epi32(127));
   return {_mm512_cvtepi32_ps(exponent)};
 }

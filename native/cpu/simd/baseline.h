@@ -45,12 +45,12 @@ struct Lanes {
 using F32 = Lanes<float, 16>;
 using F64 = Lanes<double, 8>;
 
-#define KULLBACK_LANEWISE(result, name, parameters, expression)           \
-  template <class T, int N>                                               \
-  KULLBACK_INLINE result<T, N> name parameters {                          \
-    result<T, N> r;                                                       \
-    for (int i = 0; i < N; ++i) r.lane[i] = (expression);                 \
-    return r;                                                             \
+#define KULLBACK_LANEWISE(result, name, parameters, expression) \
+  template <class T, int N>                                     \
+  KULLBACK_INLINE result<T, N> name parameters {                \
+    result<T, N> r;                                             \
+    for (int i = 0; i < N; ++i) r.lane[i] = (expression);       \
+    return r;                                                   \
   }
 #define KULLBACK_PAIR (Lanes<T, N> a, Lanes<T, N> b)
 KULLBACK_LANEWISE(Lanes, operator+, KULLBACK_PAIR, a.lane[i] + b.lane[i])

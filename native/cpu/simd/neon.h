@@ -8,59 +8,59 @@ struct Mask64 {
   uint64x2_t part[4];
 };
 
-#define KULLBACK_VECTOR(Vector, Scalar, count_of_lanes, Register, per_register, suffix)                        \
-  struct Vector {                                                                                              \
-    using Element = Scalar;                                                                                    \
-    static constexpr int lanes = count_of_lanes;                                                               \
-    Register part[4];                                                                                          \
-    static KULLBACK_INLINE Vector all(Scalar value) {                                                          \
-      const Register r = vdupq_n_##suffix(value);                                                              \
-      return {{r, r, r, r}};                                                                                   \
-    }                                                                                                          \
-    static KULLBACK_INLINE Vector load(const Scalar* from) {                                                   \
-      Vector r;                                                                                                \
-      for (int i = 0; i < 4; ++i) r.part[i] = vld1q_##suffix(from + per_register * i);                         \
-      return r;                                                                                                \
-    }                                                                                                          \
-    static KULLBACK_INLINE Vector load_first(const Scalar* from, int count, Scalar fill) {                     \
-      Scalar lane[count_of_lanes];                                                                             \
-      for (int i = 0; i < count_of_lanes; ++i) lane[i] = i < count ? from[i] : fill;                           \
-      return load(lane);                                                                                       \
-    }                                                                                                          \
-    KULLBACK_INLINE void store(Scalar* to) const {                                                             \
-      for (int i = 0; i < 4; ++i) vst1q_##suffix(to + per_register * i, part[i]);                              \
-    }                                                                                                          \
-    KULLBACK_INLINE void store_first(Scalar* to, int count) const {                                            \
-      Scalar lane[count_of_lanes];                                                                             \
-      store(lane);                                                                                             \
-      for (int i = 0; i < count; ++i) to[i] = lane[i];                                                         \
-    }                                                                                                          \
+#define KULLBACK_VECTOR(Vector, Scalar, count_of_lanes, Register, per_register, suffix)    \
+  struct Vector {                                                                          \
+    using Element = Scalar;                                                                \
+    static constexpr int lanes = count_of_lanes;                                           \
+    Register part[4];                                                                      \
+    static KULLBACK_INLINE Vector all(Scalar value) {                                      \
+      const Register r = vdupq_n_##suffix(value);                                          \
+      return {{r, r, r, r}};                                                               \
+    }                                                                                      \
+    static KULLBACK_INLINE Vector load(const Scalar* from) {                               \
+      Vector r;                                                                            \
+      for (int i = 0; i < 4; ++i) r.part[i] = vld1q_##suffix(from + per_register * i);     \
+      return r;                                                                            \
+    }                                                                                      \
+    static KULLBACK_INLINE Vector load_first(const Scalar* from, int count, Scalar fill) { \
+      Scalar lane[count_of_lanes];                                                         \
+      for (int i = 0; i < count_of_lanes; ++i) lane[i] = i < count ? from[i] : fill;       \
+      return load(lane);                                                                   \
+    }                                                                                      \
+    KULLBACK_INLINE void store(Scalar* to) const {                                         \
+      for (int i = 0; i < 4; ++i) vst1q_##suffix(to + per_register * i, part[i]);          \
+    }                                                                                      \
+    KULLBACK_INLINE void store_first(Scalar* to, int count) const {                        \
+      Scalar lane[count_of_lanes];                                                         \
+      store(lane);                                                                         \
+      for (int i = 0; i < count; ++i) to[i] = lane[i];                                     \
+    }                                                                                      \
   };
 KULLBACK_VECTOR(F32, float, 16, float32x4_t, 4, f32)
 KULLBACK_VECTOR(F64, double, 8, float64x2_t, 2, f64)
 #undef KULLBACK_VECTOR
 
-#define KULLBACK_PARTWISE(Result, name, parameters, expression)   \
-  KULLBACK_INLINE Result name parameters {                        \
-    Result r;                                                     \
-    for (int i = 0; i < 4; ++i) r.part[i] = (expression);         \
-    return r;                                                     \
+#define KULLBACK_PARTWISE(Result, name, parameters, expression) \
+  KULLBACK_INLINE Result name parameters {                      \
+    Result r;                                                   \
+    for (int i = 0; i < 4; ++i) r.part[i] = (expression);       \
+    return r;                                                   \
   }
-#define KULLBACK_OPERATORS(Vector, Result, suffix, mask_suffix)                                                       \
-  KULLBACK_PARTWISE(Vector, operator+, (Vector a, Vector b), vaddq_##suffix(a.part[i], b.part[i]))                    \
-  KULLBACK_PARTWISE(Vector, operator-, (Vector a, Vector b), vsubq_##suffix(a.part[i], b.part[i]))                    \
-  KULLBACK_PARTWISE(Vector, operator*, (Vector a, Vector b), vmulq_##suffix(a.part[i], b.part[i]))                    \
-  KULLBACK_PARTWISE(Vector, operator/, (Vector a, Vector b), vdivq_##suffix(a.part[i], b.part[i]))                    \
-  KULLBACK_PARTWISE(Result, less, (Vector a, Vector b), vcltq_##suffix(a.part[i], b.part[i]))                         \
-  KULLBACK_PARTWISE(Result, equal, (Vector a, Vector b), vceqq_##suffix(a.part[i], b.part[i]))                        \
-  KULLBACK_PARTWISE(Result, both, (Result a, Result b), vandq_##mask_suffix(a.part[i], b.part[i]))                    \
-  KULLBACK_PARTWISE(Vector, absolute, (Vector a), vabsq_##suffix(a.part[i]))                                          \
-  KULLBACK_PARTWISE(Vector, fma, (Vector a, Vector b, Vector c), vfmaq_##suffix(c.part[i], a.part[i], b.part[i]))     \
-  KULLBACK_PARTWISE(Vector, fnma, (Vector a, Vector b, Vector c), vfmsq_##suffix(c.part[i], a.part[i], b.part[i]))    \
-  KULLBACK_PARTWISE(Vector, select, (Result m, Vector yes, Vector no),                                                \
-                    vbslq_##suffix(m.part[i], yes.part[i], no.part[i]))                                               \
-  /* Not vmaxq and vminq: those spread a NaN of either side, and x86 answers b. */                                    \
-  KULLBACK_INLINE Vector maximum(Vector a, Vector b) { return select(less(b, a), a, b); }                             \
+#define KULLBACK_OPERATORS(Vector, Result, suffix, mask_suffix)                                                    \
+  KULLBACK_PARTWISE(Vector, operator+, (Vector a, Vector b), vaddq_##suffix(a.part[i], b.part[i]))                 \
+  KULLBACK_PARTWISE(Vector, operator-, (Vector a, Vector b), vsubq_##suffix(a.part[i], b.part[i]))                 \
+  KULLBACK_PARTWISE(Vector, operator*, (Vector a, Vector b), vmulq_##suffix(a.part[i], b.part[i]))                 \
+  KULLBACK_PARTWISE(Vector, operator/, (Vector a, Vector b), vdivq_##suffix(a.part[i], b.part[i]))                 \
+  KULLBACK_PARTWISE(Result, less, (Vector a, Vector b), vcltq_##suffix(a.part[i], b.part[i]))                      \
+  KULLBACK_PARTWISE(Result, equal, (Vector a, Vector b), vceqq_##suffix(a.part[i], b.part[i]))                     \
+  KULLBACK_PARTWISE(Result, both, (Result a, Result b), vandq_##mask_suffix(a.part[i], b.part[i]))                 \
+  KULLBACK_PARTWISE(Vector, absolute, (Vector a), vabsq_##suffix(a.part[i]))                                       \
+  KULLBACK_PARTWISE(Vector, fma, (Vector a, Vector b, Vector c), vfmaq_##suffix(c.part[i], a.part[i], b.part[i]))  \
+  KULLBACK_PARTWISE(Vector, fnma, (Vector a, Vector b, Vector c), vfmsq_##suffix(c.part[i], a.part[i], b.part[i])) \
+  KULLBACK_PARTWISE(Vector, select, (Result m, Vector yes, Vector no),                                             \
+                    vbslq_##suffix(m.part[i], yes.part[i], no.part[i]))                                            \
+  /* Not vmaxq and vminq: those spread a NaN of either side, and x86 answers b. */                                 \
+  KULLBACK_INLINE Vector maximum(Vector a, Vector b) { return select(less(b, a), a, b); }                          \
   KULLBACK_INLINE Vector minimum(Vector a, Vector b) { return select(less(a, b), a, b); }
 KULLBACK_OPERATORS(F32, Mask32, f32, u32)
 KULLBACK_OPERATORS(F64, Mask64, f64, u64)
@@ -76,10 +76,9 @@ KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
   using Bits = FloatBits<float>;
   F32 exponent;
   for (int i = 0; i < 4; ++i) {
-    const uint32x4_t shifted =
-        vaddq_u32(vreinterpretq_u32_f32(x.part[i]), vdupq_n_u32(Bits::one - Bits::sqrt_half));
-    mantissa.part[i] = vreinterpretq_f32_u32(
-        vaddq_u32(vandq_u32(shifted, vdupq_n_u32(0x007fffffu)), vdupq_n_u32(Bits::sqrt_half)));
+    const uint32x4_t shifted = vaddq_u32(vreinterpretq_u32_f32(x.part[i]), vdupq_n_u32(Bits::one - Bits::sqrt_half));
+    mantissa.part[i] =
+        vreinterpretq_f32_u32(vaddq_u32(vandq_u32(shifted, vdupq_n_u32(0x007fffffu)), vdupq_n_u32(Bits::sqrt_half)));
     const int32x4_t biased = vreinterpretq_s32_u32(vshrq_n_u32(shifted, 23));
     exponent.part[i] = vcvtq_f32_s32(vsubq_s32(biased, vdupq_n_s32(127)));
   }
@@ -89,8 +88,7 @@ KULLBACK_INLINE F64 split_exponent(F64 x, F64& mantissa) {
   using Bits = FloatBits<double>;
   F64 exponent;
   for (int i = 0; i < 4; ++i) {
-    const uint64x2_t shifted =
-        vaddq_u64(vreinterpretq_u64_f64(x.part[i]), vdupq_n_u64(Bits::one - Bits::sqrt_half));
+    const uint64x2_t shifted = vaddq_u64(vreinterpretq_u64_f64(x.part[i]), vdupq_n_u64(Bits::one - Bits::sqrt_half));
     mantissa.part[i] = vreinterpretq_f64_u64(
         vaddq_u64(vandq_u64(shifted, vdupq_n_u64(0x000fffffffffffffull)), vdupq_n_u64(Bits::sqrt_half)));
     const int64x2_t biased = vreinterpretq_s64_u64(vshrq_n_u64(shifted, 52));

@@ -1,0 +1,88 @@
+// kullback/tfjs: the operations as differentiable functions of TensorFlow.js tensors.
+//
+// The host computes logits and carries gradients on; value and gradient of the loss come from one call of Kullback,
+// made in the forward pass. On the tfjs CPU backend tensors are read where they lie; others are copied by dataSync().
+import { customGrad, expandDims, mul, tensor, tidy, type Tensor } from "@tensorflow/tfjs-core";
+import { DtypeError } from "../errors.js";
+import {
+  softmaxDivergence as softmaxDivergenceOfArrays,
+  type Side,
+  type SoftmaxDivergenceOptions,
+} from "../softmax-divergence.js";
+
+/** Options of {@link softmaxDivergence}: those of `kullback`, less what tfjs itself decides. */
+export type TfjsSoftmaxDivergenceOptions = Omit<
+  SoftmaxDivergenceOptions,
+  "gradOutput" | "out" | "statistics"
+>;
+
+/**
+ * The divergence between the softmaxes of two logits tensors along their last axis, differentiable by tfjs: a scalar,
+ * or with reduction `"none"` a tensor of one number a row, in the shape of the leading axes.
+ *
+ * `gradients` says which arguments tfjs may differentiate it by; default `["student"]`, the teacher being a constant.
+ * First derivatives only.
+ *
+ * @param student Logits, float32, `[..., vocabulary]`.
+ * @param teacher Logits of the same shape.
+ * @example
+ * const loss = () => softmaxDivergence(student.predict(images), teacherLogits, { temperature: 4 });
+ * optimizer.minimize(loss);
+ */
+export function softmaxDivergence(
+  student: Tensor,
+  teacher: Tensor,
+  options: TfjsSoftmaxDivergenceOptions = {},
+): Tensor {
+  const { gradients = ["student"], ...rest } = options;
+  const tensors = { student: logits("student", student), teacher: logits("teacher", teacher) };
+  const differentiable = (["student", "teacher"] as const).filter((side) => gradients.includes(side));
+  const evaluate = (): { value: Tensor; pulls: Tensor[] } => evaluated(tensors, { ...rest, gradients });
+  if (differentiable.length === 0) return tidy(() => evaluate().value);
+
+  const differentiated = customGrad((...inputs) => {
+    const save = inputs[inputs.length - 1] as (saved: Tensor[]) => void;
+    const { value, pulls } = evaluate();
+    save(pulls);
+    return {
+      value,
+      gradFunc: (dy: Tensor, saved: Tensor[]) => saved.map((pull) => mul(pull, perRow(dy))),
+    };
+  });
+  return differentiated(...differentiable.map((side) => tensors[side]));
+}
+
+function logits(name: Side, given: Tensor): Tensor {
+  if (given.dtype !== "float32") {
+    throw new DtypeError(`${name} is a tensor of ${given.dtype}; it must be float32 (tf.cast makes it so)`);
+  }
+  return given;
+}
+
+function evaluated(
+  { student, teacher }: Record<Side, Tensor>,
+  options: SoftmaxDivergenceOptions & { gradients: readonly Side[] },
+): { value: Tensor; pulls: Tensor[] } {
+  const rows = ({ shape }: Tensor, data: Float32Array): { data: Float32Array; shape: number[] } => ({
+    data,
+    shape,
+  });
+  const result = softmaxDivergenceOfArrays(
+    rows(student, student.dataSync<"float32">()),
+    rows(teacher, teacher.dataSync<"float32">()),
+    options,
+  );
+  const pulls = [
+    ...(result.gradients.student ? [tensor(result.gradients.student, student.shape)] : []),
+    ...(result.gradients.teacher ? [tensor(result.gradients.teacher, teacher.shape)] : []),
+  ];
+  const value = result.values
+    ? tensor(Float32Array.from(result.values), student.shape.slice(0, -1))
+    : tensor([result.value as number], []);
+  return { value, pulls };
+}
+
+// dy has the shape of the value: a scalar, or the leading axes, which then lack the last one.
+function perRow(dy: Tensor): Tensor {
+  return dy.rank === 0 ? dy : expandDims(dy, -1);
+}
