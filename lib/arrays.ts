@@ -38,7 +38,9 @@ export function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "object") return `an object with ${keysOf(value)}`;
   if (typeof value === "function") return "a function";
-  return String(value);
+  return typeof value === "symbol"
+    ? value.toString()
+    : String(value as number | boolean | bigint | undefined);
 }
 
 function keysOf(value: object): string {

@@ -28,10 +28,11 @@ export function requireSubset<T extends string>(
   values: readonly T[],
   valid: readonly T[],
 ): readonly T[] {
-  if (!Array.isArray(values)) {
-    throw new OptionError(`${name} is ${describe(values)}; it must be an array of ${listed(valid)}`);
+  const given: unknown = values;
+  if (!Array.isArray(given)) {
+    throw new OptionError(`${name} is ${describe(given)}; it must be an array of ${listed(valid)}`);
   }
-  values.forEach((value: T, index) => {
+  values.forEach((value, index) => {
     requireOneOf(`${name}[${index}]`, value, valid);
     if (values.indexOf(value) !== index) throw new OptionError(`${name} names ${describe(value)} twice`);
   });
