@@ -38,9 +38,8 @@ export function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "object") return `an object with ${keysOf(value)}`;
   if (typeof value === "function") return "a function";
-  return typeof value === "symbol"
-    ? value.toString()
-    : String(value as number | boolean | bigint | undefined);
+  // eslint-disable-next-line @typescript-eslint/no-base-to-string -- neither an object nor a string any more
+  return String(value);
 }
 
 function keysOf(value: object): string {
