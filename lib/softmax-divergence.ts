@@ -123,7 +123,8 @@ export type SoftmaxDivergenceResult<
   backend: BackendName;
 };
 
-const optionNames = [
+/** The names of all options of {@link softmaxDivergence}. */
+export const softmaxDivergenceOptionNames = [
   "divergence",
   "temperature",
   "temperatureScaling",
@@ -163,7 +164,7 @@ export function softmaxDivergence<A extends NumericArray, const O extends Softma
   teacher: Rows<A>,
   options: O = {} as O,
 ): SoftmaxDivergenceResult<A, O> {
-  const call = toCall(student, teacher, requireOptions("options", options, optionNames));
+  const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
   return toResult(call, call.backend.softmaxDivergence(call.request));
 }
 
@@ -175,7 +176,7 @@ export async function softmaxDivergenceAsync<
   A extends NumericArray,
   const O extends SoftmaxDivergenceAsyncOptions,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
-  requireOptions("options", options, [...optionNames, "signal"]);
+  requireOptions("options", options, [...softmaxDivergenceOptionNames, "signal"]);
   const signal = requireSignal("options.signal", options.signal);
   signal?.throwIfAborted();
   const call = toCall(student, teacher, options);

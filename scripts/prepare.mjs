@@ -1,7 +1,7 @@
 // Makes a bare clone ready to run: installs the locked dependencies, builds the native addon and compiles the
 // TypeScript, each only where something newer than its result asks for it.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,19 +48,19 @@ if (modified("node_modules/.package-lock.json") < modified("package-lock.json"))
   step("installing the locked dependencies", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 
-const nodeGyp = local("node-gyp/bin/node-gyp.js");
-const gypInputs = latest(["binding.gyp", "package.json", "package-lock.json"]);
-if (modified("build/config.gypi") < gypInputs) {
-  step("building the native addon (once, about half a minute)", process.execPath, [nodeGyp, "rebuild"]);
-} else if (modified(addon) < latest(["native"])) {
-  step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
+// prebuildify builds the addon itself.
+if (!process.argv.includes("--no-addon")) {
+  const nodeGyp = local("node-gyp/bin/node-gyp.js");
+  if (modified("build/config.gypi") < latest(["binding.gyp", "package.json", "package-lock.json"])) {
+    step("building the native addon (once, about half a minute)", process.execPath, [nodeGyp, "rebuild"]);
+  } else if (modified(addon) < latest(["native"])) {
+    step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
+  }
 }
 
 const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-lock.json"];
-if (modified("dist/.tsbuildinfo") < latest(sources)) {
-  step("compiling the TypeScript", process.execPath, [
-    local("typescript/bin/tsc"),
-    "--project",
-    "tsconfig.json",
-  ]);
+if (modified("dist/lib/index.js") < latest(sources)) {
+  // What was compiled from a file that is gone must not live on.
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  step("compiling the TypeScript", process.execPath, [local("typescript/bin/tsc"), "--project", "tsconfig.json"]);
 }

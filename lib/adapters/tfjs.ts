@@ -4,7 +4,9 @@
 // made in the forward pass. On the tfjs CPU backend tensors are read where they lie; others are copied by dataSync().
 import { customGrad, expandDims, mul, tensor, tidy, type Tensor } from "@tensorflow/tfjs-core";
 import { DtypeError } from "../errors.js";
+import { requireOptions } from "../options.js";
 import {
+  softmaxDivergenceOptionNames,
   softmaxDivergence as softmaxDivergenceOfArrays,
   type Side,
   type SoftmaxDivergenceOptions,
@@ -15,6 +17,11 @@ export type TfjsSoftmaxDivergenceOptions = Omit<
   SoftmaxDivergenceOptions,
   "gradOutput" | "out" | "statistics"
 >;
+
+// The adapter decides the others itself.
+const optionNames = softmaxDivergenceOptionNames.filter(
+  (name) => name !== "gradOutput" && name !== "out" && name !== "statistics",
+);
 
 /**
  * The divergence between the softmaxes of two logits tensors along their last axis, differentiable by tfjs: a scalar,
@@ -34,7 +41,7 @@ export function softmaxDivergence(
   teacher: Tensor,
   options: TfjsSoftmaxDivergenceOptions = {},
 ): Tensor {
-  const { gradients = ["student"], ...rest } = options;
+  const { gradients = ["student"], ...rest } = requireOptions("options", options, optionNames);
   const tensors = { student: logits("student", student), teacher: logits("teacher", teacher) };
   const differentiable = (["student", "teacher"] as const).filter((side) => gradients.includes(side));
   const evaluate = (): { value: Tensor; pulls: Tensor[] } => evaluated(tensors, { ...rest, gradients });

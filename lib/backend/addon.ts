@@ -56,6 +56,8 @@ export interface Addon {
   /** The least first. */
   instructionSets(): InstructionSetEntry[];
   useInstructionSet(name: string): void;
+  /** For benches: reads two arrays, and writes their sum where there is a third. */
+  memoryLimit(length: number, first: Float32Array, second: Float32Array, sum: Float32Array | undefined): void;
   elementary(
     instructionSet: string,
     name: number,

@@ -1,4 +1,5 @@
 // What JavaScript may ask and tell the CPU backend about: threads, instruction sets, elementary functions.
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -76,6 +77,23 @@ Napi::Value elementary(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// memoryLimit(length, first, second, sum or undefined), float32, on all threads: for benches.
+Napi::Value memory_limit(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, 0, nullptr);
+  const int64_t length = arguments.count("length");
+  const auto* first = static_cast<const float*>(arguments.input("first", napi_float32_array, length));
+  const auto* second = static_cast<const float*>(arguments.input("second", napi_float32_array, length));
+  auto* sum = static_cast<float*>(arguments.output("sum", napi_float32_array, length));
+  const Kernels<float>& kernels = active_instruction_set().kernels->float32;
+  constexpr int64_t kPart = 1 << 15;
+  ThreadPool::instance().parallel_for((length + kPart - 1) / kPart, [&](int64_t part) {
+    const int64_t begin = part * kPart;
+    kernels.memory_limit(first + begin, second + begin, sum == nullptr ? nullptr : sum + begin,
+                         std::min(kPart, length - begin));
+  });
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void register_cpu(Napi::Env env, Napi::Object exports) {
@@ -83,6 +101,7 @@ void register_cpu(Napi::Env env, Napi::Object exports) {
   exports["setThreadCount"] = Napi::Function::New<set_thread_count>(env, "setThreadCount");
   exports["instructionSets"] = Napi::Function::New<list_instruction_sets>(env, "instructionSets");
   exports["useInstructionSet"] = Napi::Function::New<use_instruction_set>(env, "useInstructionSet");
+  exports["memoryLimit"] = Napi::Function::New<memory_limit>(env, "memoryLimit");
   exports["elementary"] = Napi::Function::New<elementary>(env, "elementary");
 }
 

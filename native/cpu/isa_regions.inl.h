@@ -2,15 +2,15 @@
 // and its namespace, after the vector types. Nothing from the standard library may stand in here: a weak template
 // instantiated inside a region could be linked into the baseline (style: "ISA by target regions").
 //
-// clang-format off: the order is the meaning.
-#include "../math/divergence.inl.h"
-#include "../math/expm1_minus.inl.h"
-#include "../math/polynomial.inl.h"
-#include "elementary.inl.h"
+// The order is the meaning: each file needs what stands above it.
 #include "simd/constant.inl.h"
+#include "../math/polynomial.inl.h"
 #include "simd/elementary.inl.h"
+#include "../math/expm1_minus.inl.h"
+#include "../math/divergence.inl.h"
+#include "elementary.inl.h"
 #include "softmax_divergence.inl.h"
-// clang-format on
+#include "memory_limit.inl.h"
 
 #define KULLBACK_KERNEL(name, parameters) &name<F32>,
 static constexpr Kernels<float> float32_kernels = {

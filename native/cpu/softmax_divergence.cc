@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <limits>
 #include <new>
 #include <vector>
 
 #include "backend.h"
 #include "dispatch.h"
 #include "scratch.h"
+#include "softmax_row.h"
 #include "thread_pool.h"
 
 namespace kullback {
@@ -41,64 +41,11 @@ class Stop {
   std::atomic<bool> asked_{false};
 };
 
-// One side of one row between the passes.
-template <class T>
-struct RowSide {
-  const T* logits;
-  T* exponentials;
-  T inverse_temperature;
-  std::vector<T> shifts, factors;  // one per block
-  std::vector<T> maxima;           // one per segment
-  std::vector<double> sums;        // one per segment
-  double maximum, log_sum;
-
-  void prepare(int64_t columns) {
-    const size_t blocks = static_cast<size_t>(ceil_divide(columns, kBlockColumns));
-    const size_t segments = static_cast<size_t>(ceil_divide(columns, kSegmentColumns));
-    shifts.resize(blocks);
-    factors.resize(blocks);
-    maxima.resize(segments);
-    sums.resize(segments);
-  }
-
-  double log_sum_exp() const { return maximum * inverse_temperature + log_sum; }
-
-  // The segments as one. A row without a finite maximum ends with a NaN, as does one that holds a NaN.
-  void merge() {
-    maximum = static_cast<double>(maxima[0]);
-    for (const T m : maxima) maximum = m > maximum || m != m ? static_cast<double>(m) : maximum;
-    double sum = 0;
-    for (size_t i = 0; i < maxima.size(); ++i) {
-      sum += sums[i] * std::exp((maxima[i] - maximum) * inverse_temperature);
-    }
-    log_sum = std::log(sum);
-    for (size_t block = 0; block < shifts.size(); ++block) {
-      const bool again = block > 0 && shifts[block] == shifts[block - 1];
-      factors[block] =
-          again ? factors[block - 1] : static_cast<T>(std::exp((shifts[block] - maximum) * inverse_temperature) / sum);
-    }
-  }
-
-  SoftmaxSide<T> segment(int64_t begin) const {
-    return {logits + begin,      exponentials + begin,    factors.data() + begin / kBlockColumns,
-            inverse_temperature, static_cast<T>(maximum), static_cast<T>(log_sum)};
-  }
-
-  // The first column that holds the maximum, or -1 where there is no softmax.
-  int64_t argmax(int64_t columns) const {
-    if (std::isnan(log_sum)) return -1;
-    const T largest = static_cast<T>(maximum);
-    size_t block = 0;
-    while (shifts[block] != largest) ++block;
-    int64_t i = static_cast<int64_t>(block) * kBlockColumns;
-    while (i < columns && logits[i] != largest) ++i;
-    return i;
-  }
-};
-
+// What a thread works with. A row's sides belong to the thread that the row was given to; exponentials of segments that
+// are looked at alone, to the thread that looks.
 template <class T>
 struct Workspace {
-  RowSide<T> student, teacher;
+  SoftmaxRow<T> student, teacher;
   Scratch student_exponentials, teacher_exponentials;
   std::vector<double> partials;  // one per segment
 
@@ -155,13 +102,13 @@ class SoftmaxDivergence {
 
   // body(first column, columns) for each segment of a row, on the pool where there is one.
   template <class Body>
-  void for_each_segment(ThreadPool* pool, const Body& body) {
+  void for_each_segment(ThreadPool* pool, int64_t segment_columns, const Body& body) {
     const auto segment = [&](int64_t index) {
       if (stop_.asked()) return;
-      const int64_t begin = index * kSegmentColumns;
-      body(begin, std::min(kSegmentColumns, request_.columns - begin));
+      const int64_t begin = index * segment_columns;
+      body(begin, std::min(segment_columns, request_.columns - begin));
     };
-    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
+    const int64_t segments = ceil_divide(request_.columns, segment_columns);
     if (pool != nullptr) {
       pool->parallel_for(segments, segment);
     } else {
@@ -183,21 +130,32 @@ class SoftmaxDivergence {
     Workspace<T>& work = Workspace<T>::of_this_thread();
     const double weight = request_.row_weights == nullptr ? 1 : request_.row_weights[row];
     const double scale = weight * request_.scale;
-    const double slope = request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row];
-    begin_side(work.student, request_.student, request_.student_stride, row, request_.student_temperature,
-               student_gradient, work.student_exponentials);
-    begin_side(work.teacher, request_.teacher, request_.teacher_stride, row, request_.teacher_temperature,
-               teacher_gradient, work.teacher_exponentials);
-    softmax(work, pool);
+    const double slope = scale == 0 ? 0 : scale * (request_.grad_outputs == nullptr ? request_.grad_output
+                                                                                    : request_.grad_outputs[row]);
+    begin_side(work.student, request_.student, request_.student_stride, row, request_.student_temperature);
+    begin_side(work.teacher, request_.teacher, request_.teacher_stride, row, request_.teacher_temperature);
+    const bool differentiate = slope != 0 && (student_gradient != nullptr || teacher_gradient != nullptr);
+    const bool whole = differentiate || request_.student_entropy != nullptr || request_.teacher_entropy != nullptr;
+    double divergence;
+    if (whole) {
+      // The exponentials live in the gradient's memory where there is one, which saves a row of cache.
+      work.student.exponentials = student_gradient != nullptr
+                                      ? student_gradient
+                                      : work.student_exponentials.template reserve<T>(request_.columns);
+      work.teacher.exponentials = teacher_gradient != nullptr
+                                      ? teacher_gradient
+                                      : work.teacher_exponentials.template reserve<T>(request_.columns);
+      divergence = divergence_by_passes(work, row, slope, pool);
+      work.student_exponentials.trim();
+      work.teacher_exponentials.trim();
+    } else {
+      divergence = divergence_by_segments(work, pool);
+    }
     if (stop_.asked()) return 0;
-    write_statistics(work, row, pool);
-    const double divergence = scale == 0 ? 0 : divergence_and_gradients(work, row, slope * scale, pool);
-    const int64_t zeros_from = scale == 0 || slope == 0 ? 0 : request_.columns;
-    clear(student_gradient, zeros_from, request_.student_stride);
-    clear(teacher_gradient, zeros_from, request_.teacher_stride);
-    work.student_exponentials.trim();
-    work.teacher_exponentials.trim();
-    return scale * divergence;
+    clear(student_gradient, slope == 0 ? 0 : request_.columns, request_.student_stride);
+    clear(teacher_gradient, slope == 0 ? 0 : request_.columns, request_.teacher_stride);
+    write_statistics(work, row);
+    return scale == 0 ? 0 : scale * divergence;
   }
 
   static T* row_of(void* gradient, int64_t stride, int64_t row) {
@@ -208,39 +166,97 @@ class SoftmaxDivergence {
     if (gradient != nullptr) std::fill(gradient + begin, gradient + end, T{0});
   }
 
-  // The exponentials live in the gradient's memory where there is one, which saves a row of cache.
-  void begin_side(RowSide<T>& side, const void* logits, int64_t stride, int64_t row, double temperature, T* gradient,
-                  Scratch& scratch) {
+  static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
     side.logits = static_cast<const T*>(logits) + row * stride;
-    side.exponentials = gradient != nullptr ? gradient : scratch.reserve<T>(request_.columns);
     side.inverse_temperature = static_cast<T>(1 / temperature);
-    side.prepare(request_.columns);
   }
 
-  void softmax(Workspace<T>& work, ThreadPool* pool) {
-    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
-      for (RowSide<T>* side : {&work.student, &work.teacher}) {
-        ExponentialsTask<T> task;
-        task.logits = side->logits + begin;
-        task.columns = columns;
-        task.inverse_temperature = side->inverse_temperature;
-        task.exponentials = side->exponentials + begin;
-        task.shifts = side->shifts.data() + begin / kBlockColumns;
-        kernels_.exponentials(task);
-        side->maxima[static_cast<size_t>(begin / kSegmentColumns)] = task.maximum;
-        side->sums[static_cast<size_t>(begin / kSegmentColumns)] = task.sum;
-      }
+  // The first look at one segment of one side.
+  void exponentiate(SoftmaxRow<T>& side, int64_t begin, int64_t columns, size_t segment, T* exponentials) {
+    ExponentialsTask<T> task;
+    task.logits = side.logits + begin;
+    task.columns = columns;
+    task.inverse_temperature = side.inverse_temperature;
+    task.exponentials = exponentials;
+    task.shifts = side.shifts.data() + begin / kBlockColumns;
+    kernels_.exponentials(task);
+    side.maxima[segment] = task.maximum;
+    side.sums[segment] = task.sum;
+  }
+
+  bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
+  bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
+
+  // The value alone: one look at memory. Each segment's divergence is that between its own two softmaxes, taken while
+  // the segment is in the first-level cache; the chain rule puts them together.
+  double divergence_by_segments(Workspace<T>& work, ThreadPool* pool) {
+    work.student.prepare(request_.columns, kChainColumns);
+    work.teacher.prepare(request_.columns, kChainColumns);
+    work.partials.resize(work.student.sums.size());
+    SoftmaxRow<T>& weigher = student_weighs() ? work.student : work.teacher;
+    SoftmaxRow<T>& other = student_weighs() ? work.teacher : work.student;
+    for_each_segment(pool, kChainColumns, [&](int64_t begin, int64_t columns) {
+      const size_t segment = static_cast<size_t>(begin / kChainColumns);
+      Workspace<T>& own = Workspace<T>::of_this_thread();
+      DivergenceTask<T> task;
+      task.weigher = exponentiate_alone(weigher, begin, columns, segment, own.student_exponentials);
+      task.other = exponentiate_alone(other, begin, columns, segment, own.teacher_exponentials);
+      task.cross_entropy = cross_entropy();
+      task.columns = columns;
+      task.gradient_scale = 0;
+      task.gradient = nullptr;
+      set_offset(task, static_cast<double>(other.maxima[segment]) - static_cast<double>(weigher.maxima[segment]) +
+                           std::log(other.sums[segment] / weigher.sums[segment]));
+      // A side that has no probability here has no softmax to compare; merge_divergences knows.
+      const bool empty = weigher.sums[segment] == 0 || other.sums[segment] == 0;
+      if (!empty) kernels_.divergence(task);
+      work.partials[segment] = empty ? 0 : task.sum;
     });
-    if (stop_.asked()) return;
+    if (stop_.asked()) return 0;
     work.student.merge();
     work.teacher.merge();
+    return merge_divergences(weigher, other, work.partials, cross_entropy());
+  }
+
+  // One segment as a softmax of its own.
+  SoftmaxSide<T> exponentiate_alone(SoftmaxRow<T>& side, int64_t begin, int64_t columns, size_t segment,
+                                    Scratch& scratch) {
+    T* const exponentials = scratch.reserve<T>(kChainColumns);
+    exponentiate(side, begin, columns, segment, exponentials);
+    const int64_t first = begin / kBlockColumns, end = first + ceil_divide(columns, kBlockColumns);
+    for (int64_t block = first; block < end; ++block) {
+      const size_t i = static_cast<size_t>(block);
+      side.factors[i] = static_cast<T>(rescaling(side.shifts[i], side.maxima[segment]) / side.sums[segment]);
+    }
+    return {side.logits + begin,       exponentials,          side.factors.data() + first,
+            side.inverse_temperature, side.maxima[segment], static_cast<T>(std::log(side.sums[segment]))};
+  }
+
+  // Value, gradients and entropies: the exponentials of the whole row are kept, for one or two further passes.
+  double divergence_by_passes(Workspace<T>& work, int64_t row, double slope, ThreadPool* pool) {
+    work.student.prepare(request_.columns, kSegmentColumns);
+    work.teacher.prepare(request_.columns, kSegmentColumns);
+    work.partials.resize(work.student.sums.size());
+    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
+      const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+      for (SoftmaxRow<T>* side : {&work.student, &work.teacher}) {
+        exponentiate(*side, begin, columns, segment, side->exponentials + begin);
+      }
+    });
+    if (stop_.asked()) return 0;
+    for (SoftmaxRow<T>* side : {&work.student, &work.teacher}) {
+      side->merge();
+      side->set_factors();
+    }
+    if (request_.student_entropy != nullptr) request_.student_entropy[row] = entropy_of(work, work.student, pool);
+    if (request_.teacher_entropy != nullptr) request_.teacher_entropy[row] = entropy_of(work, work.teacher, pool);
+    return divergence_and_gradients(work, row, slope, pool);
   }
 
   // The sum over segments, in their order, of what of_segment(first column, columns) returns.
   template <class Body>
   double sum_over_segments(Workspace<T>& work, ThreadPool* pool, const Body& of_segment) {
-    work.partials.assign(static_cast<size_t>(ceil_divide(request_.columns, kSegmentColumns)), 0);
-    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
       work.partials[static_cast<size_t>(begin / kSegmentColumns)] = of_segment(begin, columns);
     });
     double sum = 0;
@@ -248,11 +264,15 @@ class SoftmaxDivergence {
     return sum;
   }
 
-  void write_statistics(Workspace<T>& work, int64_t row, ThreadPool* pool) {
+  template <class Task>
+  static void set_offset(Task& task, double offset) {
+    task.offset_high = static_cast<T>(offset);
+    task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
+  }
+
+  void write_statistics(const Workspace<T>& work, int64_t row) {
     if (request_.student_log_sum_exp != nullptr) request_.student_log_sum_exp[row] = work.student.log_sum_exp();
     if (request_.teacher_log_sum_exp != nullptr) request_.teacher_log_sum_exp[row] = work.teacher.log_sum_exp();
-    if (request_.student_entropy != nullptr) request_.student_entropy[row] = entropy_of(work, work.student, pool);
-    if (request_.teacher_entropy != nullptr) request_.teacher_entropy[row] = entropy_of(work, work.teacher, pool);
     if (request_.argmax_agreement != nullptr) {
       const int64_t student = work.student.argmax(request_.columns), teacher = work.teacher.argmax(request_.columns);
       request_.argmax_agreement[row] = student >= 0 && student == teacher ? 1 : 0;
@@ -267,7 +287,7 @@ class SoftmaxDivergence {
     if (request_.argmax_agreement != nullptr) request_.argmax_agreement[row] = 0;
   }
 
-  double entropy_of(Workspace<T>& work, const RowSide<T>& side, ThreadPool* pool) {
+  double entropy_of(Workspace<T>& work, const SoftmaxRow<T>& side, ThreadPool* pool) {
     return sum_over_segments(work, pool, [&](int64_t begin, int64_t columns) {
       EntropyTask<T> task;
       task.side = side.segment(begin);
@@ -277,25 +297,21 @@ class SoftmaxDivergence {
     });
   }
 
-  // `slope` is what d value / d divergence becomes in the gradients: grad_output, weight and scale together.
+  // `slope` is what the divergence's derivatives are multiplied by: grad_output, weight and scale together.
   double divergence_and_gradients(Workspace<T>& work, int64_t row, double slope, ThreadPool* pool) {
-    const bool student_weighs = request_.divergence == KULLBACK_REVERSE_KL;
-    RowSide<T>& weigher = student_weighs ? work.student : work.teacher;
-    RowSide<T>& other = student_weighs ? work.teacher : work.student;
+    SoftmaxRow<T>& weigher = student_weighs() ? work.student : work.teacher;
+    SoftmaxRow<T>& other = student_weighs() ? work.teacher : work.student;
     T* const student_gradient = row_of(request_.student_gradient, request_.student_stride, row);
     T* const teacher_gradient = row_of(request_.teacher_gradient, request_.teacher_stride, row);
-    T* const weigher_gradient = student_weighs ? student_gradient : teacher_gradient;
-    T* const other_gradient = student_weighs ? teacher_gradient : student_gradient;
-    const double offset = (other.maximum * other.inverse_temperature - weigher.maximum * weigher.inverse_temperature) +
-                          (other.log_sum - weigher.log_sum);
+    T* const weigher_gradient = student_weighs() ? student_gradient : teacher_gradient;
+    T* const other_gradient = student_weighs() ? teacher_gradient : student_gradient;
     // What both passes are told alike.
-    const auto describe = [&](auto& task, int64_t begin, int64_t columns, const RowSide<T>& side, T* gradient) {
-      task.cross_entropy = request_.divergence == KULLBACK_CROSS_ENTROPY;
+    const auto describe = [&](auto& task, int64_t begin, int64_t columns, const SoftmaxRow<T>& side, T* gradient) {
+      task.cross_entropy = cross_entropy();
       task.columns = columns;
       task.weigher = weigher.segment(begin);
       task.other = other.segment(begin);
-      task.offset_high = static_cast<T>(offset);
-      task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
+      set_offset(task, (other.maximum - weigher.maximum) + (other.log_sum - weigher.log_sum));
       task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.inverse_temperature));
       task.gradient = gradient == nullptr || slope == 0 ? nullptr : gradient + begin;
     };
@@ -306,7 +322,7 @@ class SoftmaxDivergence {
       return task.sum;
     });
     if (weigher_gradient != nullptr && slope != 0) {
-      for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+      for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
         CentredGradientTask<T> task;
         describe(task, begin, columns, weigher, weigher_gradient);
         task.divergence = static_cast<T>(divergence);

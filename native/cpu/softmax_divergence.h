@@ -12,20 +12,22 @@ namespace kullback {
 // the last bits of results.
 constexpr int64_t kBlockColumns = 1024;
 constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
+// The segment where only the value is wanted: both sides and their exponentials stay in the first-level cache.
+constexpr int64_t kChainColumns = 2 * kBlockColumns;
 
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// First pass, one side: exponentials[i] = exp((logits[i] - shifts[i / kBlockColumns]) * inverse_temperature).
+// First pass, one side: exponentials[i] = exp(logits[i] * inverse_temperature - shifts[i / kBlockColumns]).
 template <class T>
 struct ExponentialsTask {
   const T* logits;
   int64_t columns;
   T inverse_temperature;
   T* exponentials;  // [columns]
-  T* shifts;        // [blocks]: the largest logit up to and including that block
+  T* shifts;        // [blocks]: the largest logit * inverse_temperature up to and including that block
   // Results
-  T maximum;   // of the segment
-  double sum;  // of exp((logits[i] - maximum) * inverse_temperature)
+  T maximum;   // of the segment, of logits * inverse_temperature, as all maxima here
+  double sum;  // of exp(logits[i] * inverse_temperature - maximum)
 };
 
 // One side of a segment after the first pass, with what the whole row taught.
@@ -36,7 +38,7 @@ struct SoftmaxSide {
   const T* factors;       // [blocks]: probability = exponential * factor
   T inverse_temperature;
   T maximum;  // of the row
-  T log_sum;  // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
+  T log_sum;  // log sum exp(logits[i] * inverse_temperature - maximum), kept apart from the maximum
 };
 
 template <class T>

@@ -4,7 +4,7 @@
 //   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
 //   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
-//   stable   (x - maximum) * (1 / T), never x / T - max;  u from the logits' difference, log-sum-exps in two parts
+//   stable   x * (1 / T) - maximum in one rounding;  u from the logits' difference, log-sum-exps in two parts
 //   order    16 (8) lanes over a block of 1024 columns, blocks and segments in turn in float64; never by threads
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
@@ -70,16 +70,18 @@ static inline double empty_block(const Element<V>* logits, Element<V>* exponenti
 template <class V>
 static inline double exponentials_of_block(const Element<V>* logits, Element<V>* exponentials, Span span,
                                            Element<V> shift, Element<V> inverse_temperature) {
-  const V shifts = V::all(shift), scale = V::all(inverse_temperature);
+  const V minus_shift = V::all(-shift), scale = V::all(inverse_temperature);
   V sum = constant<V>(0);
   for (int64_t i = 0; i < span.whole; i += V::lanes) {
-    const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
+    // The next block comes in while this one is computed; its search for the maximum would wait for memory.
+    __builtin_prefetch(logits + i + kBlockColumns);
+    const V e = exp_nonpositive(fma(V::load(logits + i), scale, minus_shift));
     e.store(exponentials + i);
     sum = sum + e;
   }
   if (span.rest > 0) {
     const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-    const V e = exp_nonpositive((V::load_first(logits + span.whole, span.rest, lowest) - shifts) * scale);
+    const V e = exp_nonpositive(fma(V::load_first(logits + span.whole, span.rest, lowest), scale, minus_shift));
     e.store_first(exponentials + span.whole, span.rest);
     sum = sum + e;
   }
@@ -96,9 +98,9 @@ static void exponentials(ExponentialsTask<Element<V>>& task) {
     const Span span = span_of<V>(block, task.columns);
     const T* logits = task.logits + span.begin;
     T* out = task.exponentials + span.begin;
-    const T largest = largest_in<V>(logits, span);
+    const T largest = largest_in<V>(logits, span) * task.inverse_temperature;
     if (!(largest <= shift)) {
-      if (sum != 0) sum *= std::exp((static_cast<double>(shift) - largest) * task.inverse_temperature);
+      if (sum != 0) sum *= std::exp(static_cast<double>(shift) - largest);
       shift = largest;
     }
     task.shifts[block] = shift;
@@ -130,7 +132,7 @@ struct SideVectors {
   explicit KULLBACK_INLINE SideVectors(const SoftmaxSide<Element<V>>& side)
       : scale(V::all(side.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
 
-  KULLBACK_INLINE V log_probability(V logits) const { return (logits - maximum) * scale - log_sum; }
+  KULLBACK_INLINE V log_probability(V logits) const { return fma(logits, scale, constant<V>(0) - maximum) - log_sum; }
 };
 
 template <class V>

@@ -7,6 +7,9 @@
 //
 // No include guard and no namespace: each isa_*.cc includes its header once, inside its own target region.
 
+// Whether fma() and fnma() round once.
+constexpr bool kFused = false;
+
 template <class T, int N>
 struct Mask {
   bool lane[N];
@@ -68,6 +71,8 @@ KULLBACK_LANEWISE(Lanes, fma, (Lanes<T, N> a, Lanes<T, N> b, Lanes<T, N> c), a.l
 // fnma(a, b, c) = c - a * b
 KULLBACK_LANEWISE(Lanes, fnma, (Lanes<T, N> a, Lanes<T, N> b, Lanes<T, N> c), c.lane[i] - a.lane[i] * b.lane[i])
 KULLBACK_LANEWISE(Lanes, select, (Mask<T, N> m, Lanes<T, N> yes, Lanes<T, N> no), m.lane[i] ? yes.lane[i] : no.lane[i])
+// v, but 0 where m
+KULLBACK_LANEWISE(Lanes, zero_where, (Mask<T, N> m, Lanes<T, N> v), m.lane[i] ? T{0} : v.lane[i])
 KULLBACK_LANEWISE(Mask, both, (Mask<T, N> a, Mask<T, N> b), a.lane[i] && b.lane[i])
 #undef KULLBACK_LANEWISE
 

@@ -13,13 +13,19 @@ struct Reduced {
   V fraction;  // e^r - 1
 };
 
-// x must be so that n fits an exponent, or one more.
-template <class V>
+// x must be so that n fits an exponent, or one more. Short: n log 2 in one fused step, off by n times half an ulp of
+// log 2, which for the softmax is less than the rounding of its x.
+template <class V, bool Short = false>
 KULLBACK_INLINE Reduced<V> reduce_exp(V x) {
   using Bits = FloatBits<Element<V>>;
   const V shifted = fma(x, constant<V>(1.4426950408889634), constant<V>(Bits::round_magic));
   const V n = shifted - constant<V>(Bits::round_magic);
-  const V r = fnma(n, constant<V>(Bits::log2_low), fnma(n, constant<V>(Bits::log2_high), x));
+  V r;
+  if constexpr (Short && kFused) {
+    r = fnma(n, constant<V>(0.6931471805599453), x);
+  } else {
+    r = fnma(n, constant<V>(Bits::log2_low), fnma(n, constant<V>(Bits::log2_high), x));
+  }
   V p;
   if constexpr (sizeof(Element<V>) == sizeof(float)) {
     p = polynomial(r, 0.5, 0.166665778, 0.0416668542, 0.00836314633, 0.00139013038);
@@ -31,13 +37,13 @@ KULLBACK_INLINE Reduced<V> reduce_exp(V x) {
   return {n, shifted, fma(r, r * p, r)};
 }
 
-// e^x for x <= 0, the softmax's exponential: 0 below the last x whose power of two is normal (-87, -708).
+// e^x for x <= 0, the softmax's exponential: 0 below the last x whose power of two is normal (-87, -708), where the
+// lanes hold nonsense before they are zeroed.
 template <class V>
 KULLBACK_INLINE V exp_nonpositive(V x) {
-  const V cutoff = constant<V>(FloatBits<Element<V>>::exp_cutoff);
-  const Reduced<V> e = reduce_exp(maximum(cutoff, x));
+  const Reduced<V> e = reduce_exp<V, true>(x);
   const V scale = power_of_two(e.shifted);
-  return select(less(x, cutoff), constant<V>(0), fma(scale, e.fraction, scale));
+  return zero_where(less(x, constant<V>(FloatBits<Element<V>>::exp_cutoff)), fma(scale, e.fraction, scale));
 }
 
 template <class V>

@@ -1,0 +1,37 @@
+// The documentation is true: its programs run and print what it says, its links lead somewhere, its commands exist.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import test from "ava";
+import { root, runModule } from "../child.js";
+
+const pages = ["README.md", ...readdirSync(join(root, "docs")).map((file) => `docs/${file}`)].filter((file) =>
+  file.endsWith(".md"),
+);
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  scripts: Record<string, string>;
+};
+
+for (const page of pages) {
+  const text = readFileSync(join(root, page), "utf8");
+
+  // A program is a block marked js; the block marked text that follows it at once is what it prints.
+  const programs = [...text.matchAll(/^```js\n([\s\S]*?)^```\n(?:\n*```text\n([\s\S]*?)^```\n)?/gm)];
+  programs.forEach(([, program, printed], index) => {
+    test(`${page}: program ${index + 1} runs${printed === undefined ? "" : " and prints what the page says"}`, async (t) => {
+      const { code, stdout, stderr } = await runModule(program!);
+      t.is(stderr, "");
+      t.is(code, 0);
+      if (printed !== undefined) t.is(stdout, printed);
+    });
+  });
+
+  test(`${page}: links lead somewhere`, (t) => {
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)) {
+      t.true(existsSync(join(root, dirname(page), target!)), target);
+    }
+  });
+
+  test(`${page}: npm scripts exist`, (t) => {
+    for (const [, script] of text.matchAll(/npm run ([\w-]+)/g)) t.true(script! in scripts, script);
+  });
+}

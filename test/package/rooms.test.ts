@@ -1,0 +1,106 @@
+// One stem names an operation in every room of the house: whoever adds one must fill all of them, and a file that
+// belongs to no operation must be named here with the reason why.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, join, relative } from "node:path";
+import test from "ava";
+import * as kullback from "../../lib/index.js";
+import { loadAddon } from "../../lib/backend/load.js";
+import { referenceBackend } from "../../lib/backend/reference.js";
+import { root } from "../child.js";
+
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .map((file) => join(folder, file))
+    .filter((file) => statSync(join(root, file)).isFile());
+}
+
+const operations = [...read("native/abi/operations.inc").matchAll(/^KULLBACK_OPERATION\((\w+)\)/gm)].map(
+  ([, stem]) => stem!,
+);
+const kebab = (stem: string): string => stem.replaceAll("_", "-");
+const camel = (stem: string): string => stem.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+test("the list of operations is not empty", (t) => {
+  t.true(operations.length > 0);
+});
+
+for (const stem of operations) {
+  test(`${stem} has a file in every room`, (t) => {
+    for (const room of [
+      `lib/${kebab(stem)}.ts`,
+      `lib/reference/${kebab(stem)}.ts`,
+      `native/addon/${stem}.cc`,
+      `native/cpu/${stem}.cc`,
+      `native/cpu/${stem}.inl.h`,
+      `test/${kebab(stem)}.test.ts`,
+      `bench/${kebab(stem)}.ts`,
+      `docs/${kebab(stem)}.md`,
+    ]) {
+      t.true(existsSync(join(root, room)), `${room} is missing`);
+    }
+  });
+
+  test(`${stem} is in the table of each backend and in the public API, now and asynchronously`, (t) => {
+    const name = camel(stem) as "softmaxDivergence";
+    for (const table of [kullback, referenceBackend, loadAddon().addon!]) {
+      t.is(typeof table[name], "function");
+      t.is(typeof table[`${name}Async`], "function");
+    }
+    t.true(read("binding.gyp").includes(`"native/cpu/${stem}.cc"`));
+    t.true(read("binding.gyp").includes(`"native/addon/${stem}.cc"`));
+  });
+}
+
+test("a file in an operation's room belongs to an operation", (t) => {
+  // Shared by all operations, each for the reason that its first line gives.
+  const shared = {
+    "lib/reference": [],
+    "native/cpu": ["backend", "dispatch", "elementary", "isa_regions", "memory_limit", "thread_pool"],
+    "native/addon": ["addon", "arguments", "cpu", "job"],
+    bench: ["main", "measure", "report"],
+  };
+  for (const [room, known] of Object.entries(shared)) {
+    const stems = readdirSync(join(root, room))
+      .filter((file) => /\.(ts|cc|inl\.h)$/.test(file))
+      .map((file) => file.replace(/\.(ts|cc|inl\.h)$/, ""))
+      .filter((stem) => !stem.startsWith("isa_"));
+    const allowed = [...known, ...operations, ...operations.map(kebab)];
+    t.deepEqual(
+      stems.filter((stem) => !allowed.includes(stem)),
+      [],
+      `in ${room}`,
+    );
+  }
+});
+
+test("arrows between the rooms point one way", (t) => {
+  const forbidden: [folder: string, pattern: RegExp, why: string][] = [
+    ["native/abi", /napi|#include ".*(cpu|addon|math)\//, "the ABI knows nobody"],
+    ["native/math", /^#/m, "formulas include nothing"],
+    ["native/cpu", /napi|addon\//, "the CPU backend knows nothing of Node"],
+    ["native/addon", /math\/|<cmath>.*std::exp|std::log\(/, "the addon holds no mathematics"],
+    ["lib/reference", /from "(?!\.\.\/backend\/table\.js")/, "the reference needs only the table's types"],
+  ];
+  for (const [folder, pattern, why] of forbidden) {
+    for (const file of filesBelow(folder)) t.notRegex(read(file), pattern, `${file}: ${why}`);
+  }
+  for (const file of operations.map((stem) => `lib/${kebab(stem)}.ts`)) {
+    t.notRegex(read(file), /Math\.(exp|log|expm1|log1p)/, `${file}: operations hold no mathematics`);
+  }
+});
+
+test("every source file says at its top what it is for, and none is longer than 500 lines", (t) => {
+  const sources = ["lib", "native", "test", "bench", "examples", "scripts"].flatMap(filesBelow);
+  for (const file of sources.filter((path) => /\.(ts|mjs|cc|h|inc)$/.test(path))) {
+    const text = read(file);
+    t.true(text.split("\n").length <= 501, `${file} is too long`);
+    const paired = basename(file).replace(/\.cc$/, ".h");
+    const explained = file.endsWith(".cc") && existsSync(join(root, file, "..", paired));
+    t.true(
+      explained || /^(#!.*\n)?(\/\/|\/\*)/.test(text),
+      `${relative(root, file)} opens without a comment`,
+    );
+  }
+});

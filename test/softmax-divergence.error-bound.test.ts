@@ -1,0 +1,190 @@
+// The error bounds that users are promised: the CPU backend against the reference in float64 on the same inputs, down a
+// ladder of ever smaller divergences and over rows of all lengths. Each test logs the largest error that it met.
+import test, { type ExecutionContext } from "ava";
+import { softmaxDivergence, type Dtype, type SoftmaxDivergenceName } from "../lib/index.js";
+import {
+  columnCounts,
+  divergences,
+  everything,
+  inFloat64,
+  logitPair,
+  longColumnCounts,
+  sides,
+  type LogitPair,
+} from "./cases.js";
+import { close } from "./close.js";
+
+/** Of a float32 value, relative, by how large the divergence is. Below the last no digits are promised. */
+const valueBounds = [
+  { from: 1e-3, relative: 2e-6 },
+  { from: 5e-9, relative: 1e-4 },
+];
+
+/**
+ * Of a float32 gradient times its temperature, relative to the largest of p (1 + |log p - log q| + KL), or
+ * p (1 - log q + cross-entropy): what a term of it is before terms cancel. As the distributions approach each other, the gradient
+ * approaches this error.
+ */
+const gradientBound = 8e-7;
+
+/** Of float32 log-sum-exps and entropies: relative, or absolute where they are below 1. */
+const statisticBound = 5e-7;
+
+interface Temperatures {
+  student: number;
+  teacher: number;
+}
+const temperatureCases: Temperatures[] = [
+  { student: 1, teacher: 1 },
+  { student: 3, teacher: 3 },
+  { student: 2, teacher: 1.5 },
+];
+
+const statisticNames = ["studentLogSumExp", "teacherLogSumExp", "studentEntropy", "teacherEntropy"] as const;
+const shortCounts = columnCounts.filter((columns) => columns > 1);
+const distances = [1, 1e-1, 1e-2, 1e-3, 1e-4];
+
+interface BoundCase {
+  pair: LogitPair;
+  columns: number;
+  distance: number;
+}
+
+/** Short rows three times over: among few columns, luck plays a part. */
+function* boundCases(counts: readonly number[], dtype: Dtype): Generator<BoundCase> {
+  for (const columns of counts) {
+    const rows = columns < 1000 ? 15 : 1;
+    for (const distance of distances)
+      yield { pair: logitPair({ rows, columns, dtype, distance }), columns, distance };
+  }
+}
+
+function outputs(
+  { student, teacher }: LogitPair,
+  divergence: SoftmaxDivergenceName,
+  temperature: Temperatures,
+) {
+  const options = { ...everything, divergence, temperature };
+  return {
+    actual: softmaxDivergence(student, teacher, { ...options, backend: "cpu" }),
+    expected: softmaxDivergence(inFloat64(student), inFloat64(teacher), { ...options, backend: "reference" }),
+  };
+}
+type Outputs = ReturnType<typeof outputs>;
+
+function checkValues(t: ExecutionContext, { actual, expected }: Outputs, what: string): number {
+  const errors = Array.from(expected.values, (value, row) => {
+    const bound = valueBounds.find(({ from }) => value >= from);
+    if (bound === undefined) return 0;
+    return close(t, actual.values[row] as number, value, {
+      relative: bound.relative,
+      what: `${what}, value ${value}`,
+    });
+  });
+  return Math.max(...errors);
+}
+
+/** The largest of max(p, q) (1 + |score| + divergence) in the batch. */
+function largestTerm(
+  boundCase: BoundCase,
+  { expected }: Outputs,
+  temperature: Temperatures,
+  crossEntropy: boolean,
+): number {
+  const { pair, columns } = boundCase;
+  const logProbability = (side: "student" | "teacher", i: number): number =>
+    (pair[side].data[i] as number) / temperature[side] -
+    (expected.statistics[`${side}LogSumExp`][Math.floor(i / columns)] as number);
+  let term = 0;
+  for (let i = 0; i < pair.student.data.length; i++) {
+    const [logQ, logP] = [logProbability("student", i), logProbability("teacher", i)];
+    const score = crossEntropy ? logQ : logP - logQ;
+    const divergence = expected.values[Math.floor(i / columns)] as number;
+    term = Math.max(term, Math.exp(Math.max(logQ, logP)) * (1 + Math.abs(score) + divergence));
+  }
+  return term;
+}
+
+function checkGradients(
+  t: ExecutionContext,
+  { actual, expected }: Outputs,
+  term: number,
+  temperature: Temperatures,
+  what: string,
+): number {
+  const errors = sides.map((side) => {
+    const gradient = expected.gradients[side];
+    const absolute = (gradientBound * term) / temperature[side];
+    const error = close(t, actual.gradients[side], gradient, {
+      absolute,
+      what: `${what}, gradient of ${side}`,
+    });
+    return (error * gradient.reduce((a, x) => Math.max(a, Math.abs(x)), 0) * gradientBound) / absolute;
+  });
+  return Math.max(...errors);
+}
+
+function checkStatistics(t: ExecutionContext, { actual, expected }: Outputs, what: string): number {
+  const tolerance = { relative: statisticBound, absolute: statisticBound };
+  t.deepEqual(actual.statistics.argmaxAgreement, expected.statistics.argmaxAgreement, what);
+  return Math.max(
+    ...statisticNames.map((name) =>
+      close(t, actual.statistics[name], expected.statistics[name], {
+        ...tolerance,
+        what: `${what}, ${name}`,
+      }),
+    ),
+  );
+}
+
+for (const temperature of temperatureCases) {
+  for (const [name, counts] of [
+    ["up to 8193 columns", shortCounts],
+    ["32000 and 128256 columns", longColumnCounts],
+  ] as const) {
+    const title = `cpu float32, ${name}, T ${temperature.student} and ${temperature.teacher}`;
+
+    test(`${title}: values, gradients and statistics keep their error bounds`, (t) => {
+      const met = { value: 0, gradient: 0, statistic: 0 };
+      for (const boundCase of boundCases(counts, "float32")) {
+        for (const divergence of divergences) {
+          const result = outputs(boundCase.pair, divergence, temperature);
+          const what = `${divergence}, ${boundCase.columns} columns, distance ${boundCase.distance}`;
+          met.value = Math.max(met.value, checkValues(t, result, what));
+          // Closer than this, the promised error is no longer small beside the gradient.
+          if (boundCase.distance >= 1e-2) {
+            const term = largestTerm(boundCase, result, temperature, divergence === "crossEntropy");
+            met.gradient = Math.max(met.gradient, checkGradients(t, result, term, temperature, what));
+          }
+          met.statistic = Math.max(met.statistic, checkStatistics(t, result, what));
+        }
+      }
+      t.log(
+        `value ${met.value.toExponential(1)}, gradient ${met.gradient.toExponential(1)}, `,
+        `statistics ${met.statistic.toExponential(1)}`,
+      );
+    });
+  }
+}
+
+test("cpu float64: over rows of all lengths, values and gradients are the reference's to 1e-13", (t) => {
+  for (const columns of [...shortCounts, ...longColumnCounts]) {
+    const pair = logitPair({ rows: 2, columns, dtype: "float64" });
+    for (const temperature of columns < 10000 ? temperatureCases : temperatureCases.slice(0, 1)) {
+      for (const divergence of divergences) {
+        const result = outputs(pair, divergence, temperature);
+        const what = `${divergence}, ${columns} columns, T ${temperature.student}`;
+        const { actual, expected } = result;
+        close(t, actual.values, expected.values, { relative: 1e-13, group: 1, what });
+        for (const side of sides) {
+          const tolerance = { relative: 1e-13, absolute: 1e-15, what: `${what}, gradient of ${side}` };
+          close(t, actual.gradients[side], expected.gradients[side], tolerance);
+        }
+        t.deepEqual(actual.statistics.argmaxAgreement, expected.statistics.argmaxAgreement, what);
+        for (const name of statisticNames) {
+          close(t, actual.statistics[name], expected.statistics[name], { relative: 1e-13, group: 1, what });
+        }
+      }
+    }
+  }
+});

@@ -1,0 +1,169 @@
+// softmaxDivergence where probabilities underflow, logits are huge, or temperatures are extreme: finite numbers all.
+import test from "ava";
+import { softmaxDivergence, type Dtype, type SoftmaxDivergenceName } from "../lib/index.js";
+import { agreement, divergences, everything, implementations, rowsOf, sides } from "./cases.js";
+import { close, identical, zeros, type CloseOptions } from "./close.js";
+import { exactDivergence } from "./oracle.js";
+
+/** Logits that both element types hold exactly. */
+const extremes: Record<string, [student: number[], teacher: number[]]> = {
+  "point masses of 30 that agree": [
+    [30, -30, 0, -30],
+    [30, -30, 1, -29],
+  ],
+  "point masses of 30 that disagree": [
+    [30, -30, 0, -30],
+    [-30, 30, 1, -29],
+  ],
+  "point masses of 10000 that disagree": [
+    [1e4, -1e4, 3, 4],
+    [-1e4, 1e4, 2, 1],
+  ],
+  "log-probabilities of -95": [
+    [0, -95, -1, -94],
+    [0, -95.5, -1.5, -93],
+  ],
+  "log-probabilities of -110": [
+    [0, -110, -1, -109],
+    [0, -111, -1.5, -112],
+  ],
+  "a log-probability of -110 in the student alone": [
+    [0, -110, -1],
+    [0, -5, -1.5],
+  ],
+  "a log-probability of -110 in the teacher alone": [
+    [0, -5, -1.5],
+    [0, -110, -1],
+  ],
+  "log-probabilities beyond float64's": [
+    [0, -800, -1],
+    [0, -900, -1.5],
+  ],
+  "large common offsets": [
+    [8192, 8193, 8190.5],
+    [-4096, -4097, -4095.5],
+  ],
+};
+
+/**
+ * A cross-entropy near 0 is -log of nearly 1, and so has an absolute error. Below 1e-3, a KL of float32 logits keeps
+ * four digits (error-bound).
+ */
+function toleranceOf(
+  divergence: SoftmaxDivergenceName,
+  value: number,
+  dtype: Dtype,
+  what: string,
+): CloseOptions {
+  const relative = dtype === "float32" && value < 1e-3 ? 1e-4 : agreement[dtype];
+  return { relative, absolute: divergence === "crossEntropy" ? 1e-15 : 0, what };
+}
+
+for (const { backend, dtype, title } of implementations) {
+  const relative = agreement[dtype];
+  const run = (
+    student: number[],
+    teacher: number[],
+    divergence: SoftmaxDivergenceName,
+    temperature: number | { student: number; teacher: number } = 1,
+  ) =>
+    softmaxDivergence(rowsOf(dtype, student.length, student), rowsOf(dtype, teacher.length, teacher), {
+      ...everything,
+      divergence,
+      temperature,
+      backend,
+    });
+
+  for (const [name, [student, teacher]] of Object.entries(extremes)) {
+    test(`${title}: ${name}`, (t) => {
+      for (const divergence of divergences) {
+        const actual = run(student, teacher, divergence);
+        const exact = exactDivergence(divergence, student, teacher);
+        const what = `${divergence}: ${actual.values[0]} for ${exact.value}`;
+        close(t, actual.values, [exact.value], toleranceOf(divergence, exact.value, dtype, what));
+        for (const side of sides) {
+          const expected = exact[`${side}Gradient`];
+          const error = Math.max(
+            ...expected.map((x, i) => Math.abs(x - (actual.gradients[side][i] as number))),
+          );
+          // Differences of probabilities of up to 1, times scores of up to the divergence.
+          t.true(
+            error <= relative * Math.max(1, exact.value),
+            `${what}, gradient of ${side}: off by ${error}`,
+          );
+        }
+        close(t, actual.statistics.studentLogSumExp, [exact.studentLogSumExp], { relative, what });
+        // -p log p keeps no digits of 1 - p: its error is absolute.
+        const entropyError = Math.abs((actual.statistics.teacherEntropy[0] as number) - exact.teacherEntropy);
+        t.true(entropyError <= relative, `${what}, entropy: off by ${entropyError}`);
+      }
+    });
+  }
+
+  test(`${title}: logits of 1e30 are a point mass`, (t) => {
+    const [student, teacher] = [
+      [1e30, -1e30, 0],
+      [0, 1e30, 0],
+    ];
+    const forward = run(student, teacher, "forwardKl");
+    close(t, forward.values, [2e30], { relative });
+    identical(t, forward.gradients.student, [1, -1, 0]);
+    zeros(t, forward.gradients.teacher);
+    const reverse = run(student, teacher, "reverseKl");
+    close(t, reverse.values, [1e30], { relative });
+    zeros(t, reverse.gradients.student);
+    identical(t, reverse.gradients.teacher, [-1, 1, 0]);
+    zeros(t, run(student, student, "forwardKl").values);
+    // A third of 1e30 is rounded by more than any exponent.
+    const cooler = run(student, teacher, "forwardKl", 3);
+    close(t, cooler.values, [2e30 / 3], { relative });
+    close(t, cooler.gradients.student, [1 / 3, -1 / 3, 0], { relative });
+    zeros(t, run(student, student, "reverseKl", 3).values);
+  });
+
+  test(`${title}: temperatures from 1e-6 to 1000`, (t) => {
+    const [student, teacher] = [
+      [0.25, -1, 2, 0.5],
+      [0.5, 0.75, 1.5, -1],
+    ];
+    for (const temperature of [1e-6, 1e-3, 0.03125, 32, 1e3]) {
+      for (const divergence of divergences) {
+        const actual = run(student, teacher, divergence, temperature);
+        const exact = exactDivergence(divergence, student, teacher, temperature, temperature);
+        const what = `${divergence}, T ${temperature}: ${actual.values[0]} for ${exact.value}`;
+        if (exact.value < 1e-37) t.true((actual.values[0] as number) <= exact.value, what);
+        else close(t, actual.values, [exact.value], toleranceOf(divergence, exact.value, dtype, what));
+      }
+    }
+  });
+
+  for (const exponent of [30, 300]) {
+    test(`${title}: a temperature of 1e-${exponent} leaves the maximum alone, one of 1e${exponent} nothing`, (t) => {
+      const [student, teacher] = [
+        [0.25, -1, 2, -Infinity],
+        [0.5, 0.75, 1.5, -Infinity],
+      ];
+      for (const divergence of ["forwardKl", "reverseKl"] as const) {
+        for (const [temperature, entropy] of [
+          [10 ** -exponent, 0],
+          [10 ** exponent, Math.log(3)],
+        ] as const) {
+          const actual = run(student, teacher, divergence, temperature);
+          const what = `${divergence}, T ${temperature}`;
+          t.true(Math.abs(actual.values[0] as number) < 1e-59, `${what}: ${actual.values[0]}`);
+          for (const of of ["studentEntropy", "teacherEntropy"] as const) {
+            if (entropy === 0) zeros(t, actual.statistics[of], what);
+            else close(t, actual.statistics[of], [entropy], { relative, what });
+          }
+          for (const side of sides) {
+            const slopes = actual.gradients[side];
+            t.true(
+              slopes.every((x) => Math.abs(x) < 1e-30),
+              `${what}, gradient of ${side}: ${slopes.join()}`,
+            );
+          }
+        }
+      }
+    });
+  }
+}

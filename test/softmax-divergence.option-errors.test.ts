@@ -1,0 +1,236 @@
+// Every error that softmaxDivergence's checks of options can give, with its whole message.
+import test from "ava";
+import { OptionError } from "../lib/index.js";
+import {
+  call,
+  callAsync,
+  detached,
+  expectErrors,
+  pair,
+  two,
+  withOptions,
+  type ErrorCase,
+} from "./error-cases.js";
+
+/** A case of one option: what it was set to, how the message shows that, and what it must be. */
+const wrong = (
+  name: string,
+  mustBe: string,
+  values: [shown: string, value: unknown][],
+  more: object = {},
+): ErrorCase[] =>
+  values.map(([shown, value]) => [
+    name,
+    "option",
+    `options.${name} is ${shown}; it must be ${mustBe}`,
+    withOptions({ ...more, [name]: value }),
+  ]);
+
+expectErrors([
+  ["options", "option", "options is null; it must be an object", withOptions(null)],
+  ["options", "option", 'options is "forwardKl"; it must be an object', withOptions("forwardKl")],
+  ["options", "option", "options is an Array of length 1; it must be an object", withOptions([1])],
+  ["options", "option", "options is 2; it must be an object", withOptions(2)],
+  ["options", "option", "options is a function; it must be an object", withOptions(() => 1)],
+]);
+
+const names =
+  "divergence, temperature, temperatureScaling, reduction, divisor, rowWeights, rowMask, vocabSize, gradients, " +
+  "gradOutput, statistics, out, backend";
+
+test("an unknown option is an error that lists the known ones, which of the asynchronous form are one more", async (t) => {
+  const unknown = [...pair(), { temperatur: 2 }] as const;
+  const message = `options.temperatur is not an option; the options are ${names}`;
+  t.throws(() => call([...unknown]), { instanceOf: OptionError, message });
+  await t.throwsAsync(() => callAsync([...unknown]), {
+    instanceOf: OptionError,
+    message: `${message}, signal`,
+  });
+  t.throws(() => call([...pair(), { signal: AbortSignal.abort() }]), {
+    instanceOf: OptionError,
+    message: `options.signal is not an option; the options are ${names}`,
+  });
+});
+
+test("null is no default: what is not wanted is left out", (t) => {
+  for (const name of names.split(", ")) {
+    t.throws(
+      () => call([...pair(), { [name]: null }]),
+      { instanceOf: OptionError, message: /is null/ },
+      name,
+    );
+  }
+});
+
+expectErrors([
+  ...wrong("divergence", '"forwardKl", "reverseKl" or "crossEntropy"', [
+    ['"kl"', "kl"],
+    ['"forwardKL"', "forwardKL"],
+    ['""', ""],
+    ["0", 0],
+    ["an Array of length 1", ["forwardKl"]],
+    ["false", false],
+  ]),
+  ...wrong("temperatureScaling", '"none" or "squared"', [
+    ["true", true],
+    ['"square"', "square"],
+    ["2", 2],
+  ]),
+  ...wrong("reduction", '"none", "sum" or "mean"', [
+    ['"batchmean"', "batchmean"],
+    ["an object with no fields", {}],
+  ]),
+  ...wrong("backend", '"auto", "cuda", "cpu" or "reference"', [
+    ['"gpu"', "gpu"],
+    ['""', ""],
+    ["null", null],
+    ['"toString"', "toString"],
+  ]),
+  ...wrong("gradients", 'an array of "student" or "teacher"', [
+    ['"student"', "student"],
+    ["true", true],
+    ["an object with the fields student", { student: true }],
+  ]),
+  ...wrong("gradients[1]", '"student" or "teacher"', [['"both"', "both"]]).map(
+    ([name, kind, message]): ErrorCase => [
+      name,
+      kind,
+      message,
+      withOptions({ gradients: ["student", "both"] }),
+    ],
+  ),
+  [
+    "gradients",
+    "option",
+    'options.gradients names "teacher" twice',
+    withOptions({ gradients: ["teacher", "student", "teacher"] }),
+  ],
+  ...wrong(
+    "statistics",
+    'an array of "studentLogSumExp", "teacherLogSumExp", "studentEntropy", "teacherEntropy" or "argmaxAgreement"',
+    [['"studentEntropy"', "studentEntropy"]],
+  ),
+  [
+    "statistics",
+    "option",
+    'options.statistics[0] is "entropy"; it must be "studentLogSumExp", "teacherLogSumExp", "studentEntropy", ' +
+      '"teacherEntropy" or "argmaxAgreement"',
+    withOptions({ statistics: ["entropy"] }),
+  ],
+  [
+    "statistics",
+    "option",
+    'options.statistics names "argmaxAgreement" twice',
+    withOptions({ statistics: ["argmaxAgreement", "argmaxAgreement"] }),
+  ],
+]);
+
+const positive = "a finite number greater than 0";
+const notPositive: [string, unknown][] = [
+  ["0", 0],
+  ["-1", -1],
+  ["NaN", NaN],
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+  ['"2"', "2"],
+  ["true", true],
+];
+expectErrors([
+  ...wrong("temperature", positive, [...notPositive, ["a function", Number]]),
+  ...notPositive.map(([shown, student]): ErrorCase => [
+    "temperature",
+    "option",
+    `options.temperature.student is ${shown}; it must be ${positive}`,
+    withOptions({ temperature: { student, teacher: 1 } }),
+  ]),
+  [
+    "temperature",
+    "option",
+    `options.temperature.teacher is undefined; it must be ${positive}`,
+    withOptions({ temperature: { student: 2 } }),
+  ],
+  [
+    "temperature",
+    "option",
+    "options.temperature.both is not an option; the options are student, teacher",
+    withOptions({ temperature: { student: 2, teacher: 2, both: 2 } }),
+  ],
+  ...wrong("divisor", positive, [...notPositive, ["null", null]]),
+  ...(["sum", "none"] as const).map((reduction): ErrorCase => [
+    "divisor",
+    "option",
+    `options.divisor goes with reduction "mean"; the reduction is "${reduction}"`,
+    withOptions({ divisor: 3, reduction }),
+  ]),
+]);
+
+const numbers = "a Float32Array, a Float64Array or an array of numbers, one per row";
+const flags = "a Uint8Array or an array of booleans, one per row";
+const perRow = (name: string, message: string, value: unknown, kind: ErrorCase[1] = "option"): ErrorCase => [
+  name,
+  kind,
+  `options.${message}`,
+  withOptions({ [name]: value }),
+];
+expectErrors([
+  ...wrong("rowWeights", numbers, [
+    ["2", 2],
+    ["a Uint8Array of length 2", new Uint8Array(2)],
+    ["an object with the fields 0, 1, length", { 0: 1, 1: 1, length: 2 }],
+    ['"12"', "12"],
+    ["false", false],
+    ["0", 0],
+    ['""', ""],
+  ]),
+  perRow("rowWeights", "rowWeights has 3 elements; it must have 2, one per row", [1, 2, 3], "shape"),
+  perRow(
+    "rowWeights",
+    "rowWeights has 1 elements; it must have 2, one per row",
+    new Float32Array(1),
+    "shape",
+  ),
+  perRow("rowWeights", "rowWeights is detached: its memory was transferred elsewhere", detached(2), "shape"),
+  perRow("rowWeights", "rowWeights[1] is NaN; it must be a finite number", [1, NaN]),
+  perRow(
+    "rowWeights",
+    "rowWeights[0] is -Infinity; it must be a finite number",
+    Float64Array.of(-Infinity, 1),
+  ),
+  perRow("rowWeights", 'rowWeights[1] is "1"; it must be a finite number', [1, "1"]),
+  perRow("rowWeights", "rowWeights[0] is undefined; it must be a finite number", new Array(2)),
+  ...wrong("rowMask", flags, [
+    ["2", 2],
+    ["a Float32Array of length 2", new Float32Array(2)],
+    ["a Uint8ClampedArray of length 2", new Uint8ClampedArray(2)],
+    ["false", false],
+    ["0", 0],
+    ['""', ""],
+  ]),
+  perRow("rowMask", "rowMask has 1 elements; it must have 2, one per row", [true], "shape"),
+  perRow("rowMask", "rowMask has 3 elements; it must have 2, one per row", new Uint8Array(3), "shape"),
+  perRow("rowMask", "rowMask[1] is 2; it must be true, false, 1 or 0", Uint8Array.of(1, 2)),
+  perRow("rowMask", "rowMask[0] is null; it must be true, false, 1 or 0", [null, true]),
+  perRow("rowMask", 'rowMask[0] is "1"; it must be true, false, 1 or 0', ["1", true]),
+  perRow("gradOutput", "gradOutput has 1 elements; it must have 2, one per row", [1], "shape"),
+  perRow("gradOutput", "gradOutput[1] is true; it must be a number", [1, true]),
+  ...wrong("gradOutput", `a number, ${numbers}`, [
+    ['"1"', "1"],
+    ["null", null],
+    ["an object with the fields data, shape", two(1, 2)],
+  ]),
+]);
+
+expectErrors(
+  wrong("vocabSize", "an integer from 1 to 2, the shorter last axis", [
+    ["0", 0],
+    ["-1", -1],
+    ["3", 3],
+    ["1.5", 1.5],
+    ["NaN", NaN],
+    ["Infinity", Infinity],
+    ["null", null],
+    ['"2"', "2"],
+    ["an Array of length 1", [2]],
+    ["an object with no fields", Object.create(null)],
+  ]),
+);
