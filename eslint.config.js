@@ -26,6 +26,7 @@ export default defineConfig(
         "error",
         { allowNumber: true, allowBoolean: true },
       ],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/explicit-module-boundary-types": "error",
       "@typescript-eslint/non-nullable-type-assertion-style": "off",
@@ -34,6 +35,11 @@ export default defineConfig(
       "@typescript-eslint/only-throw-error": "off",
       "@typescript-eslint/prefer-promise-reject-errors": "off",
     },
+  },
+  {
+    files: ["{test,bench,examples}/**/*.ts"],
+    // What is known to be there, a test may say so.
+    rules: { "@typescript-eslint/no-non-null-assertion": "off" },
   },
   prettier,
 );

@@ -31,7 +31,9 @@ async function main(): Promise<number> {
     process.stderr.write(usage);
     return values.help ? 0 : 2;
   }
-  const say = (text: string): void => void (values.json || process.stdout.write(text));
+  const say = (text: string): void => {
+    if (!values.json) process.stdout.write(text);
+  };
   const info = backendInfo();
   say(`${formatBackendInfo(info)}\n`);
   let peers: string[] = [];

@@ -72,7 +72,7 @@ async function measureSize(
   ] as const;
   const out = { student: new Float32Array(rows * columns) };
   const plainGradient = new Float32Array(rows * columns);
-  const { memoryLimit } = loadAddon().addon!;
+  const addon = loadAddon().addon!;
   const operations = tfjs ? tfjsForwardKl(student, teacher, rows, columns) : undefined;
 
   requireAgreement({
@@ -83,9 +83,9 @@ async function measureSize(
   // In pairs with their limits, which is what the percentages compare.
   const own = await inTurns<Name>(
     {
-      twoReadsOneWrite: () => memoryLimit(student.length, student, teacher, out.student),
+      twoReadsOneWrite: () => addon.memoryLimit(student.length, student, teacher, out.student),
       valueAndGradient: () => softmaxDivergence(...arrays, { gradients: ["student"], out }),
-      twoReads: () => memoryLimit(student.length, student, teacher, undefined),
+      twoReads: () => addon.memoryLimit(student.length, student, teacher, undefined),
       value: () => softmaxDivergence(...arrays),
       fresh: () => softmaxDivergence(...arrays, { gradients: ["student"] }),
       async: () => softmaxDivergenceAsync(...arrays, { gradients: ["student"], out }),

@@ -62,5 +62,9 @@ const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-l
 if (modified("dist/lib/index.js") < latest(sources)) {
   // What was compiled from a file that is gone must not live on.
   rmSync(join(root, "dist"), { recursive: true, force: true });
-  step("compiling the TypeScript", process.execPath, [local("typescript/bin/tsc"), "--project", "tsconfig.json"]);
+  step("compiling the TypeScript", process.execPath, [
+    local("typescript/bin/tsc"),
+    "--project",
+    "tsconfig.json",
+  ]);
 }

@@ -14,7 +14,11 @@ const installed = (program) => spawnSync(program, ["--version"]).status === 0;
 
 const builds = [
   { name: "unoptimised", compiler, flags: ["-O0"] },
-  { name: "address", compiler, flags: ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] },
+  {
+    name: "address",
+    compiler,
+    flags: ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+  },
   { name: "thread", compiler, flags: ["-O1", "-fsanitize=thread"] },
   {
     name: "arm64",
@@ -33,7 +37,15 @@ for (const { name, compiler: program, flags, emulator } of builds) {
   const binary = `build/native-tests/${name}`;
   const common = ["-std=c++20", "-ffp-contract=off", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"];
   // GCC 12 warns about AVX-512 intrinsics of its own header (its bug 105593).
-  const build = [...common, "-Wno-maybe-uninitialized", "-Wno-uninitialized", ...flags, ...sources, "-o", binary];
+  const build = [
+    ...common,
+    "-Wno-maybe-uninitialized",
+    "-Wno-uninitialized",
+    ...flags,
+    ...sources,
+    "-o",
+    binary,
+  ];
   run(name, program, build);
   run(name, ...(emulator === undefined ? [`./${binary}`, []] : [emulator, [binary]]));
 }

@@ -77,11 +77,15 @@ test("close() refuses NaN, infinities, differing lengths and nothing at all", as
 
 test("zeros() takes 0 and -0 and nothing else", async (t) => {
   zeros(t, [0, -0]);
-  await expectFailure(t, "padding: [1] is 5e-324, expected exactly 0", (inner) =>
-    zeros(inner, [0, 5e-324], "padding"),
-  );
-  await expectFailure(t, "[0] is NaN, expected exactly 0", (inner) => zeros(inner, NaN));
-  await expectFailure(t, "no numbers at all", (inner) => zeros(inner, []));
+  await expectFailure(t, "padding: [1] is 5e-324, expected exactly 0", (inner) => {
+    zeros(inner, [0, 5e-324], "padding");
+  });
+  await expectFailure(t, "[0] is NaN, expected exactly 0", (inner) => {
+    zeros(inner, NaN);
+  });
+  await expectFailure(t, "no numbers at all", (inner) => {
+    zeros(inner, []);
+  });
 });
 
 test("vanishes() wants a small number, where a wrong one would be large", async (t) => {
@@ -99,9 +103,13 @@ test("vanishes() wants a small number, where a wrong one would be large", async 
 
 test("identical() tells bits apart, -0 from 0 too, and takes NaN for NaN", async (t) => {
   identical(t, [1, NaN, -Infinity], [1, NaN, -Infinity]);
-  await expectFailure(t, "[0] is 0, expected exactly -0", (inner) => identical(inner, 0, -0));
+  await expectFailure(t, "[0] is 0, expected exactly -0", (inner) => {
+    identical(inner, 0, -0);
+  });
   await expectFailure(t, "[1] is 1, expected exactly 1.0000000000000002", (inner) => {
     identical(inner, [1, 1], [1, 1 + 2 ** -52]);
   });
-  await expectFailure(t, "1 numbers, expected 2", (inner) => identical(inner, [1], [1, 2]));
+  await expectFailure(t, "1 numbers, expected 2", (inner) => {
+    identical(inner, [1], [1, 2]);
+  });
 });

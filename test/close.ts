@@ -121,5 +121,5 @@ function shown(number: number | undefined): string {
 }
 
 function fail(t: ExecutionContext, { what }: { what?: string | undefined }, message: string): never {
-  return t.fail(what === undefined ? message : `${what}: ${message}`) as never;
+  return t.fail(what === undefined ? message : `${what}: ${message}`);
 }

@@ -7,7 +7,9 @@ import { close, identical } from "./close.js";
 // setThreadCount is the whole process's, and test files run as its threads: others may see the counts that are set
 // here, which is no more than this file promises them.
 const threadsBefore = threadCount();
-test.after.always(() => setThreadCount(threadsBefore));
+test.after.always(() => {
+  setThreadCount(threadsBefore);
+});
 
 /** Everything that a call returns, with the bytes compared: argmaxAgreement is a Uint8Array, the rest floats. */
 type Result = Awaited<ReturnType<typeof softmaxDivergenceAsync<Float32Array, typeof everything>>>;

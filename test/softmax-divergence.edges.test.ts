@@ -202,4 +202,42 @@ for (const { backend, dtype, title } of implementations) {
       }
     }
   });
+
+  test(`${title}: values alone end where values beside gradients do`, (t) => {
+    // Rows of several segments, which meet -Infinity as a whole, in a part, or on one side.
+    const columns = 20000;
+    const plain = Array.from({ length: columns }, (_, i) => Math.sin(i));
+    const hole = (begin: number, end: number, x = -inf): number[] =>
+      plain.map((y, i) => (i >= begin && i < end ? x : y));
+    const rows: Record<string, [student: number[], teacher: number[]]> = {
+      "a column of the student": [hole(9000, 9001), plain],
+      "a column of the teacher": [plain, hole(9000, 9001)],
+      "a column of both": [hole(9000, 9001), hole(9000, 9001)],
+      "a segment of the student": [hole(8192, 16384), plain],
+      "a segment of the teacher": [plain, hole(8192, 16384)],
+      "a segment of both": [hole(8192, 16384), hole(8192, 16384)],
+      "all but one column": [hole(0, 19999), hole(0, 19999)],
+      "all but one column of the teacher": [plain, hole(1, 20000)],
+      "everything in the student": [hole(0, columns), plain],
+      "a NaN in a segment of -Infinity": [hole(0, 9000).with(5, NaN), plain],
+      "a NaN in the teacher's segment of -Infinity": [plain, hole(0, 9000).with(8999, NaN)],
+      "a NaN": [plain.with(19000, NaN), hole(0, 9000)],
+      "+Infinity": [plain, plain.with(12345, inf)],
+    };
+    for (const [name, [student, teacher]] of Object.entries(rows)) {
+      for (const divergence of divergences) {
+        const [expected] = run(student, teacher, divergence).values;
+        const options = { divergence, backend };
+        const alone = softmaxDivergence(
+          rowsOf(dtype, columns, student),
+          rowsOf(dtype, columns, teacher),
+          options,
+        );
+        const what = `${name}, ${divergence}`;
+        if (Number.isFinite(expected) && expected !== 0)
+          close(t, alone.value, expected as number, { relative, what });
+        else identical(t, alone.value, expected as number, what);
+      }
+    }
+  });
 }

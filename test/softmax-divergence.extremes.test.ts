@@ -81,6 +81,9 @@ for (const { backend, dtype, title } of implementations) {
         const exact = exactDivergence(divergence, student, teacher);
         const what = `${divergence}: ${actual.values[0]} for ${exact.value}`;
         close(t, actual.values, [exact.value], toleranceOf(divergence, exact.value, dtype, what));
+        const [one, other] = [rowsOf(dtype, student.length, student), rowsOf(dtype, teacher.length, teacher)];
+        const alone = softmaxDivergence(one, other, { divergence, backend });
+        close(t, alone.value, exact.value, toleranceOf(divergence, exact.value, dtype, `${what}, alone`));
         for (const side of sides) {
           const expected = exact[`${side}Gradient`];
           const error = Math.max(

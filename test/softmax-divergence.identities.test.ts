@@ -65,6 +65,8 @@ for (const { backend, dtype, title } of implementations) {
             const actual = softmaxDivergence(...pair, options);
             const what = `${divergence}, T ${JSON.stringify(temperature)}, version ${shifted.indexOf(pair)}`;
             close(t, actual.values, expected.values, { relative, group: 1, what });
+            const alone = softmaxDivergence(...pair, { divergence, temperature, reduction: "none", backend });
+            close(t, alone.values, expected.values, { relative, group: 1, what: `${what}, alone` });
             for (const side of sides) {
               close(t, actual.gradients[side], expected.gradients[side], { relative, group: 37, what });
             }

@@ -130,6 +130,9 @@ for (const backend of backends) {
       for (const { student, teacher, options, exact, what } of rows) {
         const { values } = softmaxDivergence(student, teacher, { ...options, backend });
         close(t, values, [exact.value], { relative: 1e-13, what });
+        const { divergence, temperature } = options;
+        const alone = softmaxDivergence(student, teacher, { divergence, temperature, backend });
+        close(t, alone.value, exact.value, { relative: 1e-13, what: `${what}, alone` });
       }
     });
 

@@ -19,7 +19,7 @@ declare const reduction: "none" | "sum";
 /** Compiles where `actual` has the type T, neither more nor less. */
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the way to compare types
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- what is compared
+
 function exactly<T>(): <U>(actual: U, same: Same<T, U>) => void {
   return () => undefined;
 }
