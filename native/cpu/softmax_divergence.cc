@@ -130,8 +130,8 @@ class SoftmaxDivergence {
     Workspace<T>& work = Workspace<T>::of_this_thread();
     const double weight = request_.row_weights == nullptr ? 1 : request_.row_weights[row];
     const double scale = weight * request_.scale;
-    const double slope = scale == 0 ? 0 : scale * (request_.grad_outputs == nullptr ? request_.grad_output
-                                                                                    : request_.grad_outputs[row]);
+    const double slope =
+        scale == 0 ? 0 : scale * (request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row]);
     begin_side(work.student, request_.student, request_.student_stride, row, request_.student_temperature);
     begin_side(work.teacher, request_.teacher, request_.teacher_stride, row, request_.teacher_temperature);
     const bool differentiate = slope != 0 && (student_gradient != nullptr || teacher_gradient != nullptr);
@@ -228,7 +228,7 @@ class SoftmaxDivergence {
       const size_t i = static_cast<size_t>(block);
       side.factors[i] = static_cast<T>(rescaling(side.shifts[i], side.maxima[segment]) / side.sums[segment]);
     }
-    return {side.logits + begin,       exponentials,          side.factors.data() + first,
+    return {side.logits + begin,      exponentials,         side.factors.data() + first,
             side.inverse_temperature, side.maxima[segment], static_cast<T>(std::log(side.sums[segment]))};
   }
 

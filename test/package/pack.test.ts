@@ -129,7 +129,7 @@ test("npx kullback info finds the prebuilt addon", async (t) => {
   t.true(info.cpu.path.includes("prebuilds"));
 });
 
-test("TypeScript finds the types of both entries", async (t) => {
+test("TypeScript finds the types, and they follow the options", async (t) => {
   writeFileSync(
     join(project, "types.mts"),
     `import { softmaxDivergence } from "kullback";
@@ -139,7 +139,7 @@ test("TypeScript finds the types of both entries", async (t) => {
      console.log(gradient, result.value.toFixed());`,
   );
   const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const args = [tsc, "--noEmit", "--strict", "--module", "nodenext", "--types", "", "types.mts"];
+  const args = [tsc, "--noEmit", "--strict", "--module", "nodenext", "types.mts"];
   const { code, stdout } = await run(process.execPath, args, { cwd: project });
   t.is(stdout, "");
   t.is(code, 0);

@@ -92,9 +92,9 @@ struct F64 {
   KULLBACK_INLINE Result both(Result a, Result b) {                                                             \
     return {_mm256_and_##suffix(a.low, b.low), _mm256_and_##suffix(a.high, b.high)};                            \
   }                                                                                                             \
-  KULLBACK_INLINE Vector zero_where(Result m, Vector v) {                                                              \
-    return {_mm256_andnot_##suffix(m.low, v.low), _mm256_andnot_##suffix(m.high, v.high)};                             \
-  }                                                                                                                    \
+  KULLBACK_INLINE Vector zero_where(Result m, Vector v) {                                                       \
+    return {_mm256_andnot_##suffix(m.low, v.low), _mm256_andnot_##suffix(m.high, v.high)};                      \
+  }                                                                                                             \
   KULLBACK_INLINE Vector absolute(Vector a) {                                                                   \
     const auto sign = _mm256_set1_##suffix(-0.0);                                                               \
     return {_mm256_andnot_##suffix(sign, a.low), _mm256_andnot_##suffix(sign, a.high)};                         \

@@ -50,9 +50,9 @@ struct F64 {
   KULLBACK_INLINE Result less(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_LT_OQ)}; }  \
   KULLBACK_INLINE Result equal(Vector a, Vector b) { return {_mm512_cmp_##suffix##_mask(a.v, b.v, _CMP_EQ_OQ)}; } \
   KULLBACK_INLINE Result both(Result a, Result b) { return {static_cast<decltype(a.bits)>(a.bits & b.bits)}; }    \
-  KULLBACK_INLINE Vector zero_where(Result m, Vector v) {                                                        \
-    return {_mm512_maskz_mov_##suffix(static_cast<decltype(m.bits)>(~m.bits), v.v)};                             \
-  }                                                                                                              \
+  KULLBACK_INLINE Vector zero_where(Result m, Vector v) {                                                         \
+    return {_mm512_maskz_mov_##suffix(static_cast<decltype(m.bits)>(~m.bits), v.v)};                              \
+  }                                                                                                               \
   KULLBACK_INLINE Vector absolute(Vector a) { return {_mm512_abs_##suffix(a.v)}; }                                \
   KULLBACK_INLINE Vector fma(Vector a, Vector b, Vector c) { return {_mm512_fmadd_##suffix(a.v, b.v, c.v)}; }     \
   KULLBACK_INLINE Vector fnma(Vector a, Vector b, Vector c) { return {_mm512_fnmadd_##suffix(a.v, b.v, c.v)}; }   \

@@ -61,7 +61,7 @@ KULLBACK_VECTOR(F64, double, 8, float64x2_t, 2, f64)
   KULLBACK_PARTWISE(Vector, fnma, (Vector a, Vector b, Vector c), vfmsq_##suffix(c.part[i], a.part[i], b.part[i])) \
   KULLBACK_PARTWISE(Vector, select, (Result m, Vector yes, Vector no),                                             \
                     vbslq_##suffix(m.part[i], yes.part[i], no.part[i]))                                            \
-  KULLBACK_INLINE Vector zero_where(Result m, Vector v) { return select(m, Vector::all(0), v); }                     \
+  KULLBACK_INLINE Vector zero_where(Result m, Vector v) { return select(m, Vector::all(0), v); }                   \
   /* Not vmaxq and vminq: those spread a NaN of either side, and x86 answers b. */                                 \
   KULLBACK_INLINE Vector maximum(Vector a, Vector b) { return select(less(b, a), a, b); }                          \
   KULLBACK_INLINE Vector minimum(Vector a, Vector b) { return select(less(a, b), a, b); }
