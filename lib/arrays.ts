@@ -120,12 +120,18 @@ function requireShape(name: string, shape: readonly number[]): { rows: number; c
   return { rows, columns };
 }
 
-/** One float64 a row; `finite` refuses infinities and NaN. */
-export function requirePerRow(name: string, values: PerRow, rows: number, finite: boolean): Float64Array {
+/** One float64 a row; `finite` refuses infinities and NaN, `orNumber` is for the message only. */
+export function requirePerRow(
+  name: string,
+  values: PerRow,
+  rows: number,
+  { finite, orNumber = false }: { finite: boolean; orNumber?: boolean },
+): Float64Array {
   const given: unknown = values;
   if (dtypeOf(given) === undefined && !Array.isArray(given)) {
     throw new OptionError(
-      `${name} is ${describe(given)}; it must be a Float32Array, a Float64Array or an array of numbers, one per row`,
+      `${name} is ${describe(given)}; it must be ${orNumber ? "a number, " : ""}a Float32Array, a Float64Array or ` +
+        "an array of numbers, one per row",
     );
   }
   if (values.length !== rows) {

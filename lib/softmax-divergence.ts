@@ -1,5 +1,6 @@
 // softmaxDivergence: what users import. Types, documentation and checks; the arithmetic is the backends'.
 import {
+  describe,
   outputArray,
   requireDisjoint,
   requireMask,
@@ -58,7 +59,7 @@ export interface SoftmaxDivergenceOptions {
    * - `"crossEntropy"`: −Σ p log q = KL(p ‖ q) + the entropy of p
    */
   divergence?: SoftmaxDivergenceName;
-  /** What both sides' logits are divided by, or each side's own. Greater than 0. Default 1. */
+  /** What both sides' logits are divided by, or each side's own: from 1e-30 to 1e30. Default 1. */
   temperature?: number | { student: number; teacher: number };
   /**
    * `"squared"` multiplies value and gradients by the product of the two temperatures (Hinton's T²), which keeps the
@@ -192,7 +193,8 @@ interface Call {
 
 function toCall(student: Rows, teacher: Rows, options: SoftmaxDivergenceOptions): Call {
   const request = toRequest(student, teacher, options);
-  const reduction = requireOneOf("options.reduction", options.reduction ?? "mean", reductions);
+  const { reduction = "mean" } = options;
+  requireOneOf("options.reduction", reduction, reductions);
   request.scale = scaleOf(request, options, reduction);
   writeInto(request, options, reduction);
   return { request, reduction, backend: chooseBackend(options.backend) };
@@ -218,21 +220,26 @@ function toRequest(
   }
   const { rows } = student;
   const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
-  const [studentTemperature, teacherTemperature] = temperaturesOf(options.temperature ?? 1);
-  const { gradOutput = 1, rowWeights, rowMask } = options;
+  const { divergence = "forwardKl", temperature = 1, gradOutput = 1, rowWeights, rowMask } = options;
+  const [studentTemperature, teacherTemperature] = temperaturesOf(temperature);
   const oneGradOutput = typeof gradOutput === "number";
   return {
-    divergence: requireOneOf("options.divergence", options.divergence ?? "forwardKl", softmaxDivergenceNames),
+    divergence: requireOneOf("options.divergence", divergence, softmaxDivergenceNames),
     dtype: student.dtype,
     rows,
     columns,
     student: { logits: student.data, stride: student.columns, temperature: studentTemperature },
     teacher: { logits: teacher.data, stride: teacher.columns, temperature: teacherTemperature },
-    rowWeights: rowWeights && requirePerRow("options.rowWeights", rowWeights, rows, true),
-    rowMask: rowMask && requireMask("options.rowMask", rowMask, rows),
+    rowWeights:
+      rowWeights === undefined
+        ? undefined
+        : requirePerRow("options.rowWeights", rowWeights, rows, { finite: true }),
+    rowMask: rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows),
     scale: 1,
     gradOutput: oneGradOutput ? gradOutput : 1,
-    gradOutputs: oneGradOutput ? undefined : requirePerRow("options.gradOutput", gradOutput, rows, false),
+    gradOutputs: oneGradOutput
+      ? undefined
+      : requirePerRow("options.gradOutput", gradOutput, rows, { finite: false, orNumber: true }),
   };
 }
 
@@ -247,22 +254,29 @@ function columnsOf(student: number, teacher: number, vocabSize: number | undefin
   const limit = Math.min(student, teacher);
   if (!Number.isSafeInteger(vocabSize) || vocabSize < 1 || vocabSize > limit) {
     throw new OptionError(
-      `options.vocabSize is ${String(vocabSize)}; it must be an integer from 1 to ${limit}, the shorter last axis`,
+      `options.vocabSize is ${describe(vocabSize)}; it must be an integer from 1 to ${limit}, the shorter last axis`,
     );
   }
   return vocabSize;
 }
 
 function temperaturesOf(temperature: number | { student: number; teacher: number }): [number, number] {
-  if (typeof temperature === "object" && temperature !== null) {
-    requireOptions("options.temperature", temperature, sides);
-    return [
-      requireNumber("options.temperature.student", temperature.student, true),
-      requireNumber("options.temperature.teacher", temperature.teacher, true),
-    ];
+  if (typeof temperature !== "object" || temperature === null) {
+    requireTemperature("options.temperature", temperature);
+    return [temperature, temperature];
   }
-  requireNumber("options.temperature", temperature, true);
-  return [temperature, temperature];
+  const { student, teacher } = requireOptions("options.temperature", temperature, sides);
+  requireTemperature("options.temperature.student", student);
+  requireTemperature("options.temperature.teacher", teacher);
+  return [student, teacher];
+}
+
+function requireTemperature(name: string, temperature: number): void {
+  requireNumber(name, temperature, true);
+  // The reciprocal must be a number of either element type, with room for the logits that it multiplies.
+  if (temperature < 1e-30 || temperature > 1e30) {
+    throw new OptionError(`${name} is ${temperature}; it must be from 1e-30 to 1e30`);
+  }
 }
 
 // What every row's divergence is multiplied by.
@@ -271,13 +285,10 @@ function scaleOf(
   options: SoftmaxDivergenceOptions,
   reduction: "none" | "sum" | "mean",
 ): number {
-  const scaling = requireOneOf(
-    "options.temperatureScaling",
-    options.temperatureScaling ?? "none",
-    temperatureScalings,
-  );
-  const squared = scaling === "squared" ? request.student.temperature * request.teacher.temperature : 1;
-  const { divisor } = options;
+  const { temperatureScaling = "none", divisor } = options;
+  requireOneOf("options.temperatureScaling", temperatureScaling, temperatureScalings);
+  const squared =
+    temperatureScaling === "squared" ? request.student.temperature * request.teacher.temperature : 1;
   if (reduction !== "mean") {
     if (divisor !== undefined) {
       throw new OptionError(`options.divisor goes with reduction "mean"; the reduction is "${reduction}"`);
@@ -296,9 +307,10 @@ function writeInto(
   reduction: "none" | "sum" | "mean",
 ): void {
   const { rows } = request;
-  const gradients = requireSubset("options.gradients", options.gradients ?? [], sides);
-  const statistics = requireSubset("options.statistics", options.statistics ?? [], statisticNames);
-  const out = requireOptions("options.out", options.out ?? {}, [...sides, "values"]);
+  const { gradients = [], statistics = [], out = {} } = options;
+  requireSubset("options.gradients", gradients, sides);
+  requireSubset("options.statistics", statistics, statisticNames);
+  requireOptions("options.out", out, [...sides, "values"]);
   for (const side of sides) {
     const name = `options.out.${side}`;
     const { logits } = request[side];

@@ -140,33 +140,31 @@ for (const { backend, dtype, title } of implementations) {
     }
   });
 
-  for (const exponent of [30, 300]) {
-    test(`${title}: a temperature of 1e-${exponent} leaves the maximum alone, one of 1e${exponent} nothing`, (t) => {
-      const [student, teacher] = [
-        [0.25, -1, 2, -Infinity],
-        [0.5, 0.75, 1.5, -Infinity],
-      ];
-      for (const divergence of ["forwardKl", "reverseKl"] as const) {
-        for (const [temperature, entropy] of [
-          [10 ** -exponent, 0],
-          [10 ** exponent, Math.log(3)],
-        ] as const) {
-          const actual = run(student, teacher, divergence, temperature);
-          const what = `${divergence}, T ${temperature}`;
-          t.true(Math.abs(actual.values[0] as number) < 1e-59, `${what}: ${actual.values[0]}`);
-          for (const of of ["studentEntropy", "teacherEntropy"] as const) {
-            if (entropy === 0) zeros(t, actual.statistics[of], what);
-            else close(t, actual.statistics[of], [entropy], { relative, what });
-          }
-          for (const side of sides) {
-            const slopes = actual.gradients[side];
-            t.true(
-              slopes.every((x) => Math.abs(x) < 1e-30),
-              `${what}, gradient of ${side}: ${slopes.join()}`,
-            );
-          }
+  test(`${title}: a temperature of 1e-30 leaves the maximum alone, one of 1e30 nothing`, (t) => {
+    const [student, teacher] = [
+      [0.25, -1, 2, -Infinity],
+      [0.5, 0.75, 1.5, -Infinity],
+    ];
+    for (const divergence of ["forwardKl", "reverseKl"] as const) {
+      for (const [temperature, entropy] of [
+        [1e-30, 0],
+        [1e30, Math.log(3)],
+      ] as const) {
+        const actual = run(student, teacher, divergence, temperature);
+        const what = `${divergence}, T ${temperature}`;
+        t.true(Math.abs(actual.values[0] as number) < 1e-59, `${what}: ${actual.values[0]}`);
+        for (const of of ["studentEntropy", "teacherEntropy"] as const) {
+          if (entropy === 0) zeros(t, actual.statistics[of], what);
+          else close(t, actual.statistics[of], [entropy], { relative, what });
+        }
+        for (const side of sides) {
+          const slopes = actual.gradients[side];
+          t.true(
+            slopes.every((x) => Math.abs(x) < 1e-30),
+            `${what}, gradient of ${side}: ${slopes.join()}`,
+          );
         }
       }
-    });
-  }
+    }
+  });
 }

@@ -143,6 +143,10 @@ expectErrors([
     `options.temperature.student is ${shown}; it must be ${positive}`,
     withOptions({ temperature: { student, teacher: 1 } }),
   ]),
+  ...wrong("temperature", "from 1e-30 to 1e30", [
+    ["1e-31", 1e-31],
+    ["1e+31", 1e31],
+  ]),
   [
     "temperature",
     "option",

@@ -5,12 +5,16 @@ import type {
   SoftmaxRequestSide,
 } from "../backend/table.js";
 
-/** softmax(logits / temperature) and its logarithm, of one row. */
+/** softmax(logits / temperature) of one row, and what its logarithm is made of. */
 interface Softmax {
+  logits: Float64Array;
+  temperature: number;
   probabilities: Float64Array;
   logProbabilities: Float64Array;
-  logSumExp: number;
-  argmax: number;
+  /** The largest logit. */
+  maximum: number;
+  /** log Σ exp((logits − maximum) / temperature) */
+  logSum: number;
 }
 
 /** Returns a function that writes one row's outputs and returns its weighted divergence. */
@@ -22,7 +26,7 @@ export function prepareSoftmaxDivergence(request: SoftmaxDivergenceRequest): (ro
     const p = softmax(teacher, row, columns);
     writeStatistics(request, row, q, p);
     const scale = (request.rowWeights?.[row] ?? 1) * request.scale;
-    const slope = scale * (request.gradOutputs?.[row] ?? request.gradOutput);
+    const slope = scale === 0 ? 0 : scale * (request.gradOutputs?.[row] ?? request.gradOutput);
     const { value, studentGradient, teacherGradient } = divergences[request.divergence](q, p);
     writeGradient(student, row, slope, studentGradient, columns);
     writeGradient(teacher, row, slope, teacherGradient, columns);
@@ -34,16 +38,29 @@ export function prepareSoftmaxDivergence(request: SoftmaxDivergenceRequest): (ro
 
 function softmax(side: SoftmaxRequestSide, row: number, columns: number): Softmax {
   const begin = row * side.stride;
-  const scaled = Float64Array.from(side.logits.subarray(begin, begin + columns), (x) => x / side.temperature);
-  const maximum = scaled.reduce((largest, x) => Math.max(largest, x), -Infinity);
-  const logSum = Math.log(scaled.reduce((sum, x) => sum + Math.exp(x - maximum), 0));
-  const logProbabilities = scaled.map((x) => x - maximum - logSum);
+  const { temperature } = side;
+  const logits = Float64Array.from(side.logits.subarray(begin, begin + columns));
+  const maximum = logits.reduce((largest, x) => Math.max(largest, x), -Infinity);
+  const belowMaximum = logits.map((x) => (x - maximum) / temperature);
+  const logSum = Math.log(belowMaximum.reduce((sum, x) => sum + Math.exp(x), 0));
+  const logProbabilities = belowMaximum.map((x) => x - logSum);
   return {
+    logits,
+    temperature,
     probabilities: logProbabilities.map(Math.exp),
     logProbabilities,
-    logSumExp: maximum + logSum,
-    argmax: Number.isNaN(logSum) ? -1 : scaled.indexOf(maximum),
+    maximum,
+    logSum,
   };
+}
+
+function logSumExp({ maximum, temperature, logSum }: Softmax): number {
+  return maximum / temperature + logSum;
+}
+
+/** The first column with the largest logit, or -1 where there is no softmax. */
+function argmax({ logits, maximum, logSum }: Softmax): number {
+  return Number.isNaN(logSum) ? -1 : logits.indexOf(maximum);
 }
 
 interface Divergence {
@@ -93,7 +110,16 @@ function expm1Minus(u: number): number {
   return sum;
 }
 
+/**
+ * log(a / b) at a column. Where the sides lie close to each other their logits are subtracted first, which keeps the
+ * digits of a small ratio; where they lie apart, each is first taken down from its own maximum.
+ */
 function logRatio(a: Softmax, b: Softmax): (column: number) => number {
+  const maxima = (a.maximum - b.maximum) / a.temperature;
+  if (a.temperature === b.temperature && Math.abs(maxima) <= 2) {
+    const offset = maxima + (a.logSum - b.logSum);
+    return (i) => (at(a.logits, i) - at(b.logits, i)) / a.temperature - offset;
+  }
   return (i) => at(a.logProbabilities, i) - at(b.logProbabilities, i);
 }
 
@@ -130,10 +156,11 @@ function writeStatistics(request: SoftmaxDivergenceRequest, row: number, q: Soft
     [request.student, q],
     [request.teacher, p],
   ] as const) {
-    if (side.logSumExp) side.logSumExp[row] = softmaxed.logSumExp;
+    if (side.logSumExp) side.logSumExp[row] = logSumExp(softmaxed);
     if (side.entropy) side.entropy[row] = expectation(softmaxed, (i) => -at(softmaxed.logProbabilities, i));
   }
-  if (request.argmaxAgreement) request.argmaxAgreement[row] = q.argmax >= 0 && q.argmax === p.argmax ? 1 : 0;
+  if (request.argmaxAgreement)
+    request.argmaxAgreement[row] = argmax(q) >= 0 && argmax(q) === argmax(p) ? 1 : 0;
 }
 
 function leaveOut(request: SoftmaxDivergenceRequest, row: number): number {

@@ -2,8 +2,6 @@
 #ifndef KULLBACK_CPU_SCALAR_H
 #define KULLBACK_CPU_SCALAR_H
 
-#include <cmath>
-
 #include "simd/float_bits.h"
 
 namespace kullback::scalar {
@@ -17,15 +15,10 @@ KULLBACK_INLINE V constant(double value) {
 }
 
 KULLBACK_INLINE double fma(double a, double b, double c) { return a * b + c; }
-KULLBACK_INLINE double fnma(double a, double b, double c) { return c - a * b; }
-KULLBACK_INLINE double absolute(double a) { return std::fabs(a); }
-KULLBACK_INLINE bool less(double a, double b) { return a < b; }
-KULLBACK_INLINE double select(bool condition, double yes, double no) { return condition ? yes : no; }
 
 // The order is the meaning: each file needs what stands above it.
 #include "../math/polynomial.inl.h"
 #include "../math/expm1_minus.inl.h"
-#include "../math/divergence.inl.h"
 
 }  // namespace kullback::scalar
 

@@ -47,7 +47,8 @@ template <class T>
 struct Workspace {
   SoftmaxRow<T> student, teacher;
   Scratch student_exponentials, teacher_exponentials;
-  std::vector<double> partials;  // one per segment
+  std::vector<double> partials;                // one per segment
+  std::vector<SegmentDivergence> divergences;  // one per segment
 
   static Workspace& of_this_thread() {
     static thread_local Workspace workspace;
@@ -188,11 +189,11 @@ class SoftmaxDivergence {
   bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
 
   // The value alone: one look at memory. Each segment's divergence is that between its own two softmaxes, taken while
-  // the segment is in the first-level cache; the chain rule puts them together.
+  // the segment is in the first-level cache, and merged afterwards.
   double divergence_by_segments(Workspace<T>& work, ThreadPool* pool) {
     work.student.prepare(request_.columns, kChainColumns);
     work.teacher.prepare(request_.columns, kChainColumns);
-    work.partials.resize(work.student.sums.size());
+    work.divergences.resize(work.student.sums.size());
     SoftmaxRow<T>& weigher = student_weighs() ? work.student : work.teacher;
     SoftmaxRow<T>& other = student_weighs() ? work.teacher : work.student;
     for_each_segment(pool, kChainColumns, [&](int64_t begin, int64_t columns) {
@@ -205,17 +206,20 @@ class SoftmaxDivergence {
       task.columns = columns;
       task.gradient_scale = 0;
       task.gradient = nullptr;
-      set_offset(task, static_cast<double>(other.maxima[segment]) - static_cast<double>(weigher.maxima[segment]) +
-                           std::log(other.sums[segment] / weigher.sums[segment]));
-      // A side that has no probability here has no softmax to compare; merge_divergences knows.
-      const bool empty = weigher.sums[segment] == 0 || other.sums[segment] == 0;
-      if (!empty) kernels_.divergence(task);
-      work.partials[segment] = empty ? 0 : task.sum;
+      // A side without probability here has no softmax to compare, which merge_divergences sees by its share.
+      if (weigher.sums[segment] == 0 || other.sums[segment] == 0) {
+        work.divergences[segment] = {0, 0, 0};
+        return;
+      }
+      const double constant = set_offset(task, weigher.maxima[segment], other.maxima[segment],
+                                         std::log(other.sums[segment] / weigher.sums[segment]));
+      kernels_.divergence(task);
+      work.divergences[segment] = {task.sum, task.moment, constant};
     });
     if (stop_.asked()) return 0;
     work.student.merge();
     work.teacher.merge();
-    return merge_divergences(weigher, other, work.partials, cross_entropy());
+    return merge_divergences(weigher, other, work.divergences, cross_entropy());
   }
 
   // One segment as a softmax of its own.
@@ -226,7 +230,8 @@ class SoftmaxDivergence {
     const int64_t first = begin / kBlockColumns, end = first + ceil_divide(columns, kBlockColumns);
     for (int64_t block = first; block < end; ++block) {
       const size_t i = static_cast<size_t>(block);
-      side.factors[i] = static_cast<T>(rescaling(side.shifts[i], side.maxima[segment]) / side.sums[segment]);
+      side.factors[i] = static_cast<T>(rescaling(side.shifts[i], side.maxima[segment], side.inverse_temperature) /
+                                       side.sums[segment]);
     }
     return {side.logits + begin,      exponentials,         side.factors.data() + first,
             side.inverse_temperature, side.maxima[segment], static_cast<T>(std::log(side.sums[segment]))};
@@ -264,10 +269,21 @@ class SoftmaxDivergence {
     return sum;
   }
 
+  // Tells a pass what to subtract from log ratios, given the sides' maxima and the difference of their log_sums.
+  // Returns what that is in all, as exactly as float64 has it.
   template <class Task>
-  static void set_offset(Task& task, double offset) {
+  static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
+    const double weigher_scale = task.weigher.inverse_temperature, other_scale = task.other.inverse_temperature;
+    const bool same_temperature = weigher_scale == other_scale;
+    const double maxima = same_temperature ? (other_maximum - weigher_maximum) * other_scale
+                                           : other_maximum * other_scale - weigher_maximum * weigher_scale;
+    // Up to here the difference of two logits is rounded no more than their distances from the maxima are.
+    constexpr double kClose = 2;
+    task.close = same_temperature && std::fabs(maxima) <= kClose;
+    const double offset = task.close ? maxima + log_sums : log_sums;
     task.offset_high = static_cast<T>(offset);
     task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
+    return (task.close ? 0 : maxima) + static_cast<double>(task.offset_high) + static_cast<double>(task.offset_low);
   }
 
   void write_statistics(const Workspace<T>& work, int64_t row) {
@@ -311,7 +327,7 @@ class SoftmaxDivergence {
       task.columns = columns;
       task.weigher = weigher.segment(begin);
       task.other = other.segment(begin);
-      set_offset(task, (other.maximum - weigher.maximum) + (other.log_sum - weigher.log_sum));
+      set_offset(task, weigher.maximum, other.maximum, other.log_sum - weigher.log_sum);
       task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.inverse_temperature));
       task.gradient = gradient == nullptr || slope == 0 ? nullptr : gradient + begin;
     };

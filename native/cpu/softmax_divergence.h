@@ -17,17 +17,17 @@ constexpr int64_t kChainColumns = 2 * kBlockColumns;
 
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// First pass, one side: exponentials[i] = exp(logits[i] * inverse_temperature - shifts[i / kBlockColumns]).
+// First pass, one side: exponentials[i] = exp((logits[i] - shifts[i / kBlockColumns]) * inverse_temperature).
 template <class T>
 struct ExponentialsTask {
   const T* logits;
   int64_t columns;
   T inverse_temperature;
   T* exponentials;  // [columns]
-  T* shifts;        // [blocks]: the largest logit * inverse_temperature up to and including that block
+  T* shifts;        // [blocks]: the largest logit up to and including that block
   // Results
-  T maximum;   // of the segment, of logits * inverse_temperature, as all maxima here
-  double sum;  // of exp(logits[i] * inverse_temperature - maximum)
+  T maximum;   // of the segment
+  double sum;  // of exp((logits[i] - maximum) * inverse_temperature)
 };
 
 // One side of a segment after the first pass, with what the whole row taught.
@@ -38,7 +38,7 @@ struct SoftmaxSide {
   const T* factors;       // [blocks]: probability = exponential * factor
   T inverse_temperature;
   T maximum;  // of the row
-  T log_sum;  // log sum exp(logits[i] * inverse_temperature - maximum), kept apart from the maximum
+  T log_sum;  // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
 };
 
 template <class T>
@@ -56,13 +56,16 @@ struct DivergenceTask {
   int64_t columns;
   SoftmaxSide<T> weigher;
   SoftmaxSide<T> other;
-  // Log-sum-exp of `other` less that of `weigher`, in two parts: their sum is as exact as float64.
+  // What log_ratio subtracts, in two parts whose sum is as exact as float64. Close sides: the log-sum-exp of `other`
+  // less that of `weigher`. Sides apart: the log_sum of `other` less that of `weigher`.
+  bool close;
   T offset_high;
   T offset_low;
   T gradient_scale;
   T* gradient;  // [columns], for the logits of `other`; NULL: not wanted
-  // Result
-  double sum;
+  // Results
+  double sum;     // of the terms
+  double moment;  // sum a u, where no gradient is wanted
 };
 
 // Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.
@@ -72,6 +75,7 @@ struct CentredGradientTask {
   int64_t columns;
   SoftmaxSide<T> weigher;
   SoftmaxSide<T> other;
+  bool close;  // these three as in DivergenceTask
   T offset_high;
   T offset_low;
   T divergence;

@@ -4,7 +4,7 @@
 //   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
 //   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
-//   stable   x * (1 / T) - maximum in one rounding;  u from the logits' difference, log-sum-exps in two parts
+//   stable   (x - maximum) * (1 / T), never x / T - maximum;  u: see PairVectors
 //   order    16 (8) lanes over a block of 1024 columns, blocks and segments in turn in float64; never by threads
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
@@ -59,29 +59,30 @@ static inline Element<V> largest_in(const Element<V>* logits, Span span) {
 // A block without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.
 template <class V>
 static inline double empty_block(const Element<V>* logits, Element<V>* exponentials, Span span) {
-  double sum = 0;
+  // Counted, since GCC 12 turns "if (...) sum = NaN" over float64 into a maximum, which forgets it.
+  int64_t unordered = 0;
   for (int64_t i = 0; i < span.whole + span.rest; ++i) {
     exponentials[i] = 0;
-    if (logits[i] != logits[i]) sum = FloatBits<Element<V>>::nan;
+    unordered += logits[i] != logits[i] ? 1 : 0;
   }
-  return sum;
+  return unordered > 0 ? FloatBits<Element<V>>::nan : 0;
 }
 
 template <class V>
 static inline double exponentials_of_block(const Element<V>* logits, Element<V>* exponentials, Span span,
                                            Element<V> shift, Element<V> inverse_temperature) {
-  const V minus_shift = V::all(-shift), scale = V::all(inverse_temperature);
+  const V shifts = V::all(shift), scale = V::all(inverse_temperature);
   V sum = constant<V>(0);
   for (int64_t i = 0; i < span.whole; i += V::lanes) {
     // The next block comes in while this one is computed; its search for the maximum would wait for memory.
     __builtin_prefetch(logits + i + kBlockColumns);
-    const V e = exp_nonpositive(fma(V::load(logits + i), scale, minus_shift));
+    const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
     e.store(exponentials + i);
     sum = sum + e;
   }
   if (span.rest > 0) {
     const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-    const V e = exp_nonpositive(fma(V::load_first(logits + span.whole, span.rest, lowest), scale, minus_shift));
+    const V e = exp_nonpositive((V::load_first(logits + span.whole, span.rest, lowest) - shifts) * scale);
     e.store_first(exponentials + span.whole, span.rest);
     sum = sum + e;
   }
@@ -98,9 +99,9 @@ static void exponentials(ExponentialsTask<Element<V>>& task) {
     const Span span = span_of<V>(block, task.columns);
     const T* logits = task.logits + span.begin;
     T* out = task.exponentials + span.begin;
-    const T largest = largest_in<V>(logits, span) * task.inverse_temperature;
+    const T largest = largest_in<V>(logits, span);
     if (!(largest <= shift)) {
-      if (sum != 0) sum *= std::exp(static_cast<double>(shift) - largest);
+      if (sum != 0) sum *= std::exp((static_cast<double>(shift) - largest) * task.inverse_temperature);
       shift = largest;
     }
     task.shifts[block] = shift;
@@ -132,7 +133,8 @@ struct SideVectors {
   explicit KULLBACK_INLINE SideVectors(const SoftmaxSide<Element<V>>& side)
       : scale(V::all(side.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
 
-  KULLBACK_INLINE V log_probability(V logits) const { return fma(logits, scale, constant<V>(0) - maximum) - log_sum; }
+  KULLBACK_INLINE V below_maximum(V logits) const { return (logits - maximum) * scale; }
+  KULLBACK_INLINE V log_probability(V logits) const { return below_maximum(logits) - log_sum; }
 };
 
 template <class V>
@@ -148,14 +150,15 @@ struct PairVectors {
         offset_low(V::all(task.offset_low)),
         gradient_scale(V::all(task.gradient_scale)) {}
 
-  // u = log b - log a. Where the temperatures agree the logits are subtracted before anything is rounded.
-  template <bool SameTemperature>
+  // u = log b - log a. Sides that lie close to each other are subtracted before anything is rounded: then u keeps its
+  // digits as they approach. Sides that lie apart, or have temperatures of their own, are first taken down from their
+  // own maxima: then it keeps them whatever is added to all logits of one side.
+  template <bool Close>
   KULLBACK_INLINE V log_ratio(V weigher_logits, V other_logits) const {
-    if constexpr (SameTemperature) {
+    if constexpr (Close) {
       return fma(other_logits - weigher_logits, other.scale, constant<V>(0) - offset_high) - offset_low;
     } else {
-      const V below = fnma(weigher_logits, weigher.scale, constant<V>(0) - offset_high);
-      return fma(other_logits, other.scale, below) - offset_low;
+      return other.below_maximum(other_logits) - weigher.below_maximum(weigher_logits) - offset_high - offset_low;
     }
   }
 };
@@ -191,25 +194,31 @@ static void entropy(EntropyTask<Element<V>>& task) {
 
 // Compile-time choices of the second pass. Careful: zero probabilities and infinite logits are looked at one by one,
 // and b is computed anew, since the gradient may have overwritten the exponentials.
-template <class V_, class Formula_, bool SameTemperature_, bool Gradient_, bool Careful_>
+template <class V_, class Formula_, bool Close_, bool Gradient_, bool Careful_>
 struct SecondPass {
   using V = V_;
   using Formula = Formula_;
-  static constexpr bool kSameTemperature = SameTemperature_;
+  static constexpr bool kClose = Close_;
   static constexpr bool kGradient = Gradient_;
   static constexpr bool kCareful = Careful_;
-  using Carefully = SecondPass<V_, Formula_, SameTemperature_, Gradient_, true>;
+  using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
+};
+
+// Sums over lanes: of the terms, and of a u where no gradient is wanted.
+template <class V>
+struct LaneSums {
+  V terms, moments;
 };
 
 template <class Pass, bool Whole, class V = typename Pass::V>
-static KULLBACK_INLINE V divergence_lanes(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
-                                          V weigher_factor, V other_factor, int64_t i, int rest) {
+static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
+                                             V weigher_factor, V other_factor, int64_t i, int rest, LaneSums<V>& sums) {
   constexpr double fill = Pass::kCareful ? -FloatBits<Element<V>>::infinity : 0;
   const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, fill);
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, fill);
   Column<V> at;
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
-  at.u = pair.template log_ratio<Pass::kSameTemperature>(weigher_logits, other_logits);
+  at.u = pair.template log_ratio<Pass::kClose>(weigher_logits, other_logits);
   at.log_b = pair.other.log_probability(other_logits);
   at.b = Pass::kCareful ? exp_nonpositive(at.log_b)
                         : load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
@@ -219,48 +228,55 @@ static KULLBACK_INLINE V divergence_lanes(const PairVectors<V>& pair, const Dive
     store_lanes<V, Whole>(drawn * pair.gradient_scale, task.gradient + i, rest);
   }
   const V term = Pass::Formula::term(at);
-  return Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term;
+  sums.terms = sums.terms + (Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term);
+  if constexpr (!Pass::kGradient) {
+    const V u = Pass::kCareful ? zero_where(weightless, at.u) : at.u;
+    sums.moments = fma(at.a, u, sums.moments);
+  }
 }
 
 template <class Pass, class V = typename Pass::V>
-static inline double divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
-                                         int64_t block) {
+static inline LaneSums<V> divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
+                                              int64_t block) {
   const Span span = span_of<V>(block, task.columns);
   const V weigher_factor = V::all(task.weigher.factors[block]), other_factor = V::all(task.other.factors[block]);
-  V sum = constant<V>(0);
+  LaneSums<V> sums = {constant<V>(0), constant<V>(0)};
   const int64_t end = span.begin + span.whole;
   for (int64_t i = span.begin; i < end; i += V::lanes) {
-    sum = sum + divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0);
+    divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0, sums);
   }
   if (span.rest > 0) {
-    sum = sum + divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, end, span.rest);
+    divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, end, span.rest, sums);
   }
-  return sum_of(sum);
+  return sums;
 }
 
 template <class Pass, class V = typename Pass::V>
 static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
-  task.sum = 0;
+  task.sum = task.moment = 0;
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
-    double sum = divergence_of_block<Pass>(pair, task, block);
-    // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
-    if (sum != sum) sum = divergence_of_block<typename Pass::Carefully>(pair, task, block);
-    task.sum += sum;
+    LaneSums<V> sums = divergence_of_block<Pass>(pair, task, block);
+    double terms = sum_of(sums.terms);
+    if (terms != terms) {
+      // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
+      sums = divergence_of_block<typename Pass::Carefully>(pair, task, block);
+      terms = sum_of(sums.terms);
+    }
+    task.sum += terms;
+    if constexpr (!Pass::kGradient) task.moment += sum_of(sums.moments);
   }
 }
 
-template <class V, class Formula, bool SameTemperature>
+template <class V, class Formula, bool Close>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.gradient != nullptr)
-    return divergence_of_segment<SecondPass<V, Formula, SameTemperature, true, false>>(task);
-  return divergence_of_segment<SecondPass<V, Formula, SameTemperature, false, false>>(task);
+  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, Close, true, false>>(task);
+  return divergence_of_segment<SecondPass<V, Formula, Close, false, false>>(task);
 }
 
 template <class V, class Formula>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.weigher.inverse_temperature == task.other.inverse_temperature)
-    return divergence_with<V, Formula, true>(task);
+  if (task.close) return divergence_with<V, Formula, true>(task);
   return divergence_with<V, Formula, false>(task);
 }
 
@@ -270,19 +286,19 @@ static void divergence(DivergenceTask<Element<V>>& task) {
   return divergence_with<V, KullbackLeibler>(task);
 }
 
-template <class V, class Formula, bool SameTemperature, bool Whole>
+template <class V, class Formula, bool Close, bool Whole>
 static KULLBACK_INLINE void centred_lanes(const PairVectors<V>& pair, const CentredGradientTask<Element<V>>& task,
                                           V factor, V divergence, int64_t i, int rest) {
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, 0);
   Column<V> at;
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * factor;
-  at.u = pair.template log_ratio<SameTemperature>(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0), other_logits);
+  at.u = pair.template log_ratio<Close>(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0), other_logits);
   at.log_b = pair.other.log_probability(other_logits);
   const V gradient = at.a * (Formula::score(at) - divergence) * pair.gradient_scale;
   store_lanes<V, Whole>(select(equal(at.a, constant<V>(0)), constant<V>(0), gradient), task.gradient + i, rest);
 }
 
-template <class V, class Formula, bool SameTemperature>
+template <class V, class Formula, bool Close>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
   const V divergence = V::all(task.divergence);
@@ -291,16 +307,15 @@ static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& 
     const V factor = V::all(task.weigher.factors[block]);
     const int64_t end = span.begin + span.whole;
     for (int64_t i = span.begin; i < end; i += V::lanes) {
-      centred_lanes<V, Formula, SameTemperature, true>(pair, task, factor, divergence, i, 0);
+      centred_lanes<V, Formula, Close, true>(pair, task, factor, divergence, i, 0);
     }
-    if (span.rest > 0)
-      centred_lanes<V, Formula, SameTemperature, false>(pair, task, factor, divergence, end, span.rest);
+    if (span.rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, divergence, end, span.rest);
   }
 }
 
 template <class V, class Formula>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
-  if (task.weigher.inverse_temperature == task.other.inverse_temperature) {
+  if (task.close) {
     return centred_gradient_with<V, Formula, true>(task);
   }
   return centred_gradient_with<V, Formula, false>(task);

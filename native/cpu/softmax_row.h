@@ -1,8 +1,12 @@
 // softmax_row: one side (student or teacher) of one row, as segments that were looked at one by one and then merged.
 //
-// The monoid. A segment of a row is known by its maximum m and its sum of e^(x - m); two segments merge to the larger
-// maximum and the sum of both, rescaled. A divergence merges by the chain rule: with P and Q the segments' shares of
-// either distribution, KL of the whole is the KL of P to Q plus the mean under P of each segment's own KL.
+// The monoid of a side: a segment is known by its maximum m and its sum of e^((x - m) / T); two segments merge to the
+// larger maximum and the sum of both, rescaled.
+//
+// The monoid of a divergence: a segment is known by sum a (e^u - 1 - u) and sum a u, where a is the segment's own
+// softmax and u + c the true log ratio, c any constant near it. Another constant is reached in closed form, so segments
+// merge, and the exact divergence of the whole is sum a (e^u - 1 - u) - (R - log(1 + R)), R = sum a (e^u - 1): of the
+// other side's normaliser nothing is used but that it is one, so its rounding does not matter.
 #ifndef KULLBACK_CPU_SOFTMAX_ROW_H
 #define KULLBACK_CPU_SOFTMAX_ROW_H
 
@@ -16,11 +20,17 @@
 
 namespace kullback {
 
-// e^(shift - reference), without a call where there is nothing to shift, which is the rule.
-template <class T>
-double rescaling(T shift, double reference) {
-  return static_cast<double>(shift) == reference ? 1 : std::exp(static_cast<double>(shift) - reference);
+// e^((shift - reference) scale), without a call where there is nothing to shift, which is the rule.
+inline double rescaling(double shift, double reference, double scale) {
+  return shift == reference ? 1 : std::exp((shift - reference) * scale);
 }
+
+// What the second pass found between a segment's own softmaxes.
+struct SegmentDivergence {
+  double terms;     // sum a (e^u - 1 - u), or the cross-entropy's terms
+  double moment;    // sum a u
+  double constant;  // c, above
+};
 
 template <class T>
 struct SoftmaxRow {
@@ -49,21 +59,22 @@ struct SoftmaxRow {
     for (const T m : maxima) maximum = m > maximum || m != m ? static_cast<double>(m) : maximum;
     double sum = 0;
     for (size_t i = 0; i < maxima.size(); ++i) {
-      shares[i] = sums[i] * rescaling(maxima[i], maximum);
+      shares[i] = sums[i] * rescaling(maxima[i], maximum, inverse_temperature);
       sum += shares[i];
     }
     log_sum = std::isinf(maximum) ? std::numeric_limits<double>::quiet_NaN() : std::log(sum);
     for (double& share : shares) share /= sum;
   }
 
-  double log_sum_exp() const { return maximum + log_sum; }
+  double log_sum_exp() const { return maximum * inverse_temperature + log_sum; }
 
   // After merge(): what turns each block's exponentials into probabilities of the whole row.
   void set_factors() {
     const double sum = std::exp(log_sum);
     for (size_t block = 0; block < shifts.size(); ++block) {
       const bool again = block > 0 && shifts[block] == shifts[block - 1];
-      factors[block] = again ? factors[block - 1] : static_cast<T>(rescaling(shifts[block], maximum) / sum);
+      factors[block] =
+          again ? factors[block - 1] : static_cast<T>(rescaling(shifts[block], maximum, inverse_temperature) / sum);
     }
   }
 
@@ -78,32 +89,40 @@ struct SoftmaxRow {
     size_t block = 0;
     while (shifts[block] != static_cast<T>(maximum)) ++block;
     int64_t best = static_cast<int64_t>(block) * kBlockColumns;
-    // By the logits: distinct ones may agree once they are divided by the temperature.
-    for (int64_t i = best; i < columns; ++i) {
-      if (logits[i] > logits[best]) best = i;
-    }
+    while (best < columns && logits[best] != static_cast<T>(maximum)) ++best;
     return best;
   }
 };
 
-// The chain rule: the divergence of a row out of those of its segments, each between the segments' own softmaxes.
+// The divergence of a row out of those of its segments.
 template <class T>
-double merge_divergences(const SoftmaxRow<T>& weigher, const SoftmaxRow<T>& other, const std::vector<double>& partials,
-                         bool cross_entropy) {
-  using namespace scalar;
-  double sum = 0;
-  for (size_t i = 0; i < partials.size(); ++i) {
+double merge_divergences(const SoftmaxRow<T>& weigher, const SoftmaxRow<T>& other,
+                         const std::vector<SegmentDivergence>& segments, bool cross_entropy) {
+  if (std::isnan(weigher.log_sum) || std::isnan(other.log_sum)) return std::numeric_limits<double>::quiet_NaN();
+  const double constant = other.log_sum_exp() - weigher.log_sum_exp();
+  double sum = 0, excess = 0;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const SegmentDivergence& segment = segments[i];
     const double a = weigher.shares[i], b = other.shares[i];
-    const Column<double> at = {a, b, std::log(b / a), std::log(b)};
+    const double shift = segment.constant - constant;
     if (a == 0) {
-      sum += cross_entropy ? CrossEntropy::weightless_term(at) : KullbackLeibler::weightless_term(at);
+      sum += cross_entropy ? 0 : b;
+      excess += b;
+    } else if (b == 0 || std::isinf(segment.terms)) {
+      return std::numeric_limits<double>::infinity();
+    } else if (cross_entropy) {
+      sum += a * (segment.terms - std::log(b));
+    } else if (std::fabs(shift) < 1) {
+      const double second_order = scalar::expm1_minus(shift), growth = shift + second_order;
+      const double own_excess = segment.terms + segment.moment;
+      sum += a * (segment.terms + second_order + growth * own_excess);
+      excess += a * (growth + (1 + growth) * own_excess);
     } else {
-      sum += cross_entropy ? CrossEntropy::term(at) : KullbackLeibler::term(at);
-      // A segment that the other side rules out has made the sum infinite already, and has no softmax there.
-      if (b != 0) sum += a * partials[i];
+      sum += b - a - a * (shift + segment.moment);
+      excess += b - a;
     }
   }
-  return sum;
+  return cross_entropy ? sum : sum - (excess - std::log1p(excess));
 }
 
 }  // namespace kullback
