@@ -6,15 +6,21 @@ export type Fresh<A extends NumericArray> = A extends Float32Array
   ? Float32Array<ArrayBuffer>
   : Float64Array<ArrayBuffer>;
 
+type IsUnion<T, All = T> = T extends unknown ? ([All] extends [T] ? false : true) : never;
+
+/** The words of a list that are known at compile time, each for itself. */
+type CertainIn<List> = List extends readonly [infer First, ...infer Rest]
+  ? (IsUnion<First> extends true ? never : First) | CertainIn<Rest>
+  : never;
+
 /**
- * The fields of `Fields` that the option `Key` of `Options` names. A list that is only known at run time makes them
- * optional.
+ * The fields of `Fields` that the option `Key` of `Options` names. A name that is only known at run time makes its
+ * field optional.
  */
 export type Asked<Options, Key extends string, Fields extends object> =
   Options extends Readonly<Record<Key, readonly (infer Name extends keyof Fields)[]>>
-    ? number extends Options[Key]["length"]
-      ? Partial<Pick<Fields, Name>>
-      : Pick<Fields, Name>
+    ? Pick<Fields, CertainIn<Options[Key]> & Name> &
+        Partial<Pick<Fields, Exclude<Name, CertainIn<Options[Key]>>>>
     : Key extends keyof Options
       ? Partial<Fields>
       : object;

@@ -142,7 +142,7 @@ for (const { backend, dtype, title } of implementations) {
         });
         t.deepEqual(Object.keys(one.gradients), [side]);
         // The other side's gradient lends its memory to the exponentials; lent or not, the numbers are the same.
-        identical(t, one.gradients[side], all.gradients[side], `${divergence} ${side}`);
+        identical(t, one.gradients[side]!, all.gradients[side], `${divergence} ${side}`);
         identical(t, one.values, all.values, `${divergence} ${side}`);
       }
       for (const name of statistics) {
@@ -155,7 +155,7 @@ for (const { backend, dtype, title } of implementations) {
         t.deepEqual(Object.keys(one.statistics), [name]);
         const expected = all.statistics[name];
         if (name === "argmaxAgreement") t.deepEqual(one.statistics[name], expected);
-        else close(t, one.statistics[name], expected, { relative: agreement[dtype], group: 1, what: name });
+        else close(t, one.statistics[name]!, expected, { relative: agreement[dtype], group: 1, what: name });
       }
     }
   });

@@ -50,10 +50,18 @@ static inline Span span_of(int64_t block, int64_t columns) {
 template <class V>
 static inline Element<V> largest_in(const Element<V>* logits, Span span) {
   const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-  V largest = V::all(lowest);
-  for (int64_t i = 0; i < span.whole; i += V::lanes) largest = maximum(largest, V::load(logits + i));
-  if (span.rest > 0) largest = maximum(largest, V::load_first(logits + span.whole, span.rest, lowest));
-  return largest_of(largest);
+  // Four chains, since each maximum waits for the one before it.
+  V first = V::all(lowest), second = first, third = first, fourth = first;
+  int64_t i = 0;
+  for (; i + 4 * V::lanes <= span.whole; i += 4 * V::lanes) {
+    first = maximum(first, V::load(logits + i));
+    second = maximum(second, V::load(logits + i + V::lanes));
+    third = maximum(third, V::load(logits + i + 2 * V::lanes));
+    fourth = maximum(fourth, V::load(logits + i + 3 * V::lanes));
+  }
+  for (; i < span.whole; i += V::lanes) first = maximum(first, V::load(logits + i));
+  if (span.rest > 0) second = maximum(second, V::load_first(logits + span.whole, span.rest, lowest));
+  return largest_of(maximum(maximum(first, second), maximum(third, fourth)));
 }
 
 // A block without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.

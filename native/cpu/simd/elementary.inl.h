@@ -2,7 +2,7 @@
 //   exp      x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), n by adding 1.5 * 2^23 (2^52)
 //   expm1    2 (2^(n-1) (r + r^2 P(r)) + (2^(n-1) - 1/2)), halved so that 2^n cannot overflow before the result does
 //   log1p    1 + x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)), s = f / (2 + f), with the rounding of 1 + x put back
-//   bound    exp 1.2 ulp, exp_nonpositive 1 ulp beside half an ulp of its argument, expm1 1.8 ulp, log1p 1 ulp, on
+//   bound    exp 1.3 ulp, exp_nonpositive 1 ulp beside half an ulp of its argument, expm1 1.8 ulp, log1p 1 ulp, on
 //            every instruction set (test/parity/elementary.test.ts reads these numbers here)
 //   edges    exp overflows to inf and underflows gradually; NaN stays NaN; log1p(-1) = -inf, below NaN
 //   source   Cody and Waite's reduction; P, R by Remez exchange in 200-bit arithmetic
