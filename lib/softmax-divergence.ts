@@ -162,7 +162,7 @@ export const softmaxDivergenceOptionNames = [
  */
 export function softmaxDivergence<
   A extends NumericArray,
-  const O extends SoftmaxDivergenceOptions = Record<never, never>,
+  const O extends SoftmaxDivergenceOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): SoftmaxDivergenceResult<A, O> {
   const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
   return toResult(call, call.backend.softmaxDivergence(call.request));
@@ -174,7 +174,7 @@ export function softmaxDivergence<
  */
 export async function softmaxDivergenceAsync<
   A extends NumericArray,
-  const O extends SoftmaxDivergenceAsyncOptions,
+  const O extends SoftmaxDivergenceAsyncOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
   requireOptions("options", options, [...softmaxDivergenceOptionNames, "signal"]);
   const signal = requireSignal("options.signal", options.signal);

@@ -185,19 +185,23 @@ class SoftmaxDivergence {
     side.sums[segment] = task.sum;
   }
 
+  bool wants_statistics() const {
+    return request_.student_log_sum_exp != nullptr || request_.teacher_log_sum_exp != nullptr ||
+           request_.argmax_agreement != nullptr;
+  }
   bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
   bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
 
   // The value alone: one look at memory. Each segment's divergence is that between its own two softmaxes, taken while
   // the segment is in the first-level cache, and merged afterwards.
   double divergence_by_segments(Workspace<T>& work, ThreadPool* pool) {
-    work.student.prepare(request_.columns, kChainColumns);
-    work.teacher.prepare(request_.columns, kChainColumns);
+    work.student.prepare(request_.columns, kValueColumns);
+    work.teacher.prepare(request_.columns, kValueColumns);
     work.divergences.resize(work.student.sums.size());
     SoftmaxRow<T>& weigher = student_weighs() ? work.student : work.teacher;
     SoftmaxRow<T>& other = student_weighs() ? work.teacher : work.student;
-    for_each_segment(pool, kChainColumns, [&](int64_t begin, int64_t columns) {
-      const size_t segment = static_cast<size_t>(begin / kChainColumns);
+    for_each_segment(pool, kValueColumns, [&](int64_t begin, int64_t columns) {
+      const size_t segment = static_cast<size_t>(begin / kValueColumns);
       Workspace<T>& own = Workspace<T>::of_this_thread();
       DivergenceTask<T> task;
       task.weigher = exponentiate_alone(weigher, begin, columns, segment, own.student_exponentials);
@@ -217,15 +221,19 @@ class SoftmaxDivergence {
       work.divergences[segment] = {task.sum, task.moment, constant};
     });
     if (stop_.asked()) return 0;
+    // One segment is the row, unless it is empty; its statistics alone want more.
+    const bool alone = work.divergences.size() == 1 && weigher.sums[0] != 0 && other.sums[0] != 0;
+    if (alone && !wants_statistics()) return work.divergences[0].terms;
     work.student.merge();
     work.teacher.merge();
+    if (alone) return work.divergences[0].terms;
     return merge_divergences(weigher, other, work.divergences, cross_entropy());
   }
 
   // One segment as a softmax of its own.
   SoftmaxSide<T> exponentiate_alone(SoftmaxRow<T>& side, int64_t begin, int64_t columns, size_t segment,
                                     Scratch& scratch) {
-    T* const exponentials = scratch.reserve<T>(kChainColumns);
+    T* const exponentials = scratch.reserve<T>(kValueColumns);
     exponentiate(side, begin, columns, segment, exponentials);
     const int64_t first = begin / kBlockColumns, end = first + ceil_divide(columns, kBlockColumns);
     for (int64_t block = first; block < end; ++block) {

@@ -13,7 +13,7 @@ namespace kullback {
 constexpr int64_t kBlockColumns = 1024;
 constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
 // The segment where only the value is wanted: both sides and their exponentials stay in the first-level cache.
-constexpr int64_t kChainColumns = 2 * kBlockColumns;
+constexpr int64_t kValueColumns = 2 * kBlockColumns;
 
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 

@@ -30,9 +30,10 @@ template <class V>
 static inline Element<V> largest_of(V v) {
   alignas(64) Element<V> lane[V::lanes];
   v.store(lane);
-  Element<V> largest = lane[0];
-  for (int i = 1; i < V::lanes; ++i) largest = lane[i] > largest ? lane[i] : largest;
-  return largest;
+  for (int width = V::lanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+  }
+  return lane[0];
 }
 
 // The columns of one block in whole vectors, then what is left over.

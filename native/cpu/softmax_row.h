@@ -41,7 +41,7 @@ struct SoftmaxRow {
   std::vector<T> maxima;           // one per segment
   std::vector<double> sums;        // one per segment
   std::vector<double> shares;      // one per segment: its part of the probability
-  double maximum, log_sum;
+  double maximum, sum, log_sum;    // sum of e^((x - maximum) / T)
 
   void prepare(int64_t columns, int64_t segment_columns) {
     const size_t blocks = static_cast<size_t>(ceil_divide(columns, kBlockColumns));
@@ -57,12 +57,13 @@ struct SoftmaxRow {
   void merge() {
     maximum = static_cast<double>(maxima[0]);
     for (const T m : maxima) maximum = m > maximum || m != m ? static_cast<double>(m) : maximum;
-    double sum = 0;
+    sum = 0;
     for (size_t i = 0; i < maxima.size(); ++i) {
       shares[i] = sums[i] * rescaling(maxima[i], maximum, inverse_temperature);
       sum += shares[i];
     }
-    log_sum = std::isinf(maximum) ? std::numeric_limits<double>::quiet_NaN() : std::log(sum);
+    if (std::isinf(maximum)) sum = std::numeric_limits<double>::quiet_NaN();
+    log_sum = std::log(sum);
     for (double& share : shares) share /= sum;
   }
 
@@ -70,7 +71,6 @@ struct SoftmaxRow {
 
   // After merge(): what turns each block's exponentials into probabilities of the whole row.
   void set_factors() {
-    const double sum = std::exp(log_sum);
     for (size_t block = 0; block < shifts.size(); ++block) {
       const bool again = block > 0 && shifts[block] == shifts[block - 1];
       factors[block] =
