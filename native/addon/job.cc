@@ -32,25 +32,28 @@ void Job::run() {
   if (cancelled_.load(std::memory_order_relaxed) == 0) status_ = compute(&control, &value_);
 }
 
+// False, with nothing written, where an output was detached or shrunk meanwhile: the caller hears of it.
+bool Job::write_outputs(Napi::Env env) {
+  std::vector<void*> targets;
+  for (const Output& output : outputs_) {
+    const Napi::TypedArray array = output.array.Value();
+    void* data = nullptr;
+    size_t length = 0;
+    napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
+    if (length * array.ElementSize() < output.bytes) return false;
+    targets.push_back(data);
+  }
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (outputs_[i].bytes > 0) std::memcpy(targets[i], outputs_[i].from, outputs_[i].bytes);
+  }
+  return true;
+}
+
 void Job::finish(Napi::Env env) {
-  // An output may have been detached or shrunk meanwhile: then there is nowhere to write to, and the caller hears it.
-  bool outputs_lost = false;
+  if (callback.IsEmpty()) return;  // abandoned
   // cancel() is called on this thread too: once it was, nothing is written, however far the job had come.
   if (cancelled_.load(std::memory_order_relaxed) != 0) status_ = KULLBACK_CANCELLED;
-  if (status_ == KULLBACK_OK) {
-    for (Output& output : outputs_) {
-      const Napi::TypedArray array = output.array.Value();
-      void* data = nullptr;
-      size_t length = 0;
-      napi_typedarray_type type;
-      napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr);
-      if (length * array.ElementSize() < output.bytes || (data == nullptr && output.bytes > 0)) {
-        outputs_lost = true;
-      } else if (output.bytes > 0) {
-        std::memcpy(data, output.from, output.bytes);
-      }
-    }
-  }
+  const bool outputs_lost = status_ == KULLBACK_OK && !write_outputs(env);
   outputs_.clear();
   buffers_.clear();
   const Napi::FunctionReference done = std::move(callback);

@@ -47,6 +47,7 @@ class Job {
   };
 
   void run();
+  bool write_outputs(Napi::Env env);
   void finish(Napi::Env env);
   void abandon();
 

@@ -35,7 +35,7 @@ struct SegmentDivergence {
 template <class T>
 struct SoftmaxRow {
   const T* logits;
-  T* exponentials;  // of the whole row; unused by the chain rule
+  T* exponentials;  // of the whole row; unused where only the value is wanted
   T inverse_temperature;
   std::vector<T> shifts, factors;  // one per block; factors: see SoftmaxSide
   std::vector<T> maxima;           // one per segment
