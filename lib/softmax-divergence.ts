@@ -160,10 +160,11 @@ export const softmaxDivergenceOptionNames = [
  *   { divergence: "forwardKl", temperature: 2, gradients: ["student"] },
  * );
  */
-export function softmaxDivergence<
-  A extends NumericArray,
-  const O extends SoftmaxDivergenceOptions = object,
->(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): SoftmaxDivergenceResult<A, O> {
+export function softmaxDivergence<A extends NumericArray, const O extends SoftmaxDivergenceOptions = object>(
+  student: Rows<A>,
+  teacher: Rows<A>,
+  options: O = {} as O,
+): SoftmaxDivergenceResult<A, O> {
   const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
   return toResult(call, call.backend.softmaxDivergence(call.request));
 }
