@@ -33,11 +33,13 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return `an Array of length ${value.length}`;
   if (ArrayBuffer.isView(value)) {
     const { length } = value as { length?: number };
-    return `a ${value.constructor.name}${length === undefined ? "" : ` of length ${length}`}`;
+    const name = (value.constructor as { name?: string } | undefined)?.name ?? "typed array";
+    return `a ${name}${length === undefined ? "" : ` of length ${length}`}`;
   }
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "object") return `an object with ${keysOf(value)}`;
   if (typeof value === "function") return "a function";
+  if (typeof value === "bigint") return `${value}n`;
   // eslint-disable-next-line @typescript-eslint/no-base-to-string -- neither an object nor a string any more
   return String(value);
 }

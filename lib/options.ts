@@ -32,10 +32,11 @@ export function requireSubset<T extends string>(
   if (!Array.isArray(given)) {
     throw new OptionError(`${name} is ${describe(given)}; it must be an array of ${listed(valid)}`);
   }
-  values.forEach((value, index) => {
+  // Not forEach, which skips the holes of a sparse array.
+  for (const [index, value] of values.entries()) {
     requireOneOf(`${name}[${index}]`, value, valid);
     if (values.indexOf(value) !== index) throw new OptionError(`${name} names ${describe(value)} twice`);
-  });
+  }
   return values;
 }
 
@@ -52,7 +53,11 @@ export function requireNumber(name: string, value: number, positive: boolean): n
 /** An AbortSignal. */
 export function requireSignal(name: string, signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal === undefined) return undefined;
-  if (typeof signal !== "object" || typeof signal?.aborted !== "boolean" || !("addEventListener" in signal)) {
+  if (
+    typeof signal !== "object" ||
+    typeof signal?.throwIfAborted !== "function" ||
+    typeof signal.addEventListener !== "function"
+  ) {
     throw new OptionError(`${name} is ${describe(signal)}; it must be an AbortSignal`);
   }
   return signal;

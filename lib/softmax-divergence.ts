@@ -181,6 +181,8 @@ export async function softmaxDivergenceAsync<
   const signal = requireSignal("options.signal", options.signal);
   signal?.throwIfAborted();
   const call = toCall(student, teacher, options);
+  // Once more: what an option's getter does may be an abort.
+  signal?.throwIfAborted();
   return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
 }
 
@@ -307,10 +309,12 @@ function writeInto(
   reduction: "none" | "sum" | "mean",
 ): void {
   const { rows } = request;
-  const { gradients = [], statistics = [], out = {} } = options;
+  const { gradients = [], statistics = [], out: given = {} } = options;
   requireSubset("options.gradients", gradients, sides);
   requireSubset("options.statistics", statistics, statisticNames);
-  requireOptions("options.out", out, [...sides, "values"]);
+  requireOptions("options.out", given, [...sides, "values"]);
+  // Read once: what is checked is what is written to.
+  const out = { student: given.student, teacher: given.teacher, values: given.values };
   for (const side of sides) {
     const name = `options.out.${side}`;
     const { logits } = request[side];
@@ -328,12 +332,12 @@ function writeInto(
   } else if (out.values !== undefined) {
     throw new OptionError(`options.out.values goes with reduction "none"; the reduction is "${reduction}"`);
   }
-  if (options.out !== undefined) requireOwnMemory(request, out);
+  requireOwnMemory(request, out);
 }
 
 function requireOwnMemory(
   request: SoftmaxDivergenceRequest,
-  out: NonNullable<SoftmaxDivergenceOptions["out"]>,
+  out: Record<Side | "values", NumericArray | undefined>,
 ): void {
   const given = ([...sides, "values"] as const).flatMap((name) =>
     out[name] === undefined ? [] : [[`options.out.${name}`, out[name]] as const],

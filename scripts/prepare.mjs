@@ -51,11 +51,23 @@ if (modified("node_modules/.package-lock.json") < modified("package-lock.json"))
 // prebuildify builds the addon itself.
 if (!process.argv.includes("--no-addon")) {
   const nodeGyp = local("node-gyp/bin/node-gyp.js");
-  if (modified("build/config.gypi") < latest(["binding.gyp", "package.json", "package-lock.json"])) {
+  // Not build/config.gypi, which `npm run compile-commands` writes too.
+  const configured = Math.max(modified("build/Makefile"), modified("build/binding.sln"));
+  if (configured < latest(["binding.gyp", "package.json", "package-lock.json"])) {
     step("building the native addon (once, about half a minute)", process.execPath, [nodeGyp, "rebuild"]);
   } else if (modified(addon) < latest(["native"])) {
     step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
   }
+}
+
+// The loader prefers prebuilds, so an old one would hide what was built since.
+if (
+  !process.argv.includes("--no-addon") &&
+  modified("prebuilds") < latest(["native"]) &&
+  existsSync(join(root, "prebuilds"))
+) {
+  process.stderr.write("kullback: removing prebuilds/, which are older than native/\n");
+  rmSync(join(root, "prebuilds"), { recursive: true });
 }
 
 const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-lock.json"];

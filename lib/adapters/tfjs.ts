@@ -2,9 +2,10 @@
 //
 // The host computes logits and carries gradients on; value and gradient of the loss come from one call of Kullback,
 // made in the forward pass. On the tfjs CPU backend tensors are read where they lie; others are copied by dataSync().
-import { customGrad, expandDims, mul, tensor, tidy, type Tensor } from "@tensorflow/tfjs-core";
+import { customGrad, expandDims, mul, Tensor, tensor, tidy } from "@tensorflow/tfjs-core";
+import { describe } from "../arrays.js";
 import { DtypeError } from "../errors.js";
-import { requireOptions } from "../options.js";
+import { requireOptions, requireSubset } from "../options.js";
 import {
   softmaxDivergenceOptionNames,
   softmaxDivergence as softmaxDivergenceOfArrays,
@@ -42,6 +43,7 @@ export function softmaxDivergence(
   options: TfjsSoftmaxDivergenceOptions = {},
 ): Tensor {
   const { gradients = ["student"], ...rest } = requireOptions("options", options, optionNames);
+  requireSubset("options.gradients", gradients, ["student", "teacher"]);
   const tensors = { student: logits("student", student), teacher: logits("teacher", teacher) };
   const differentiable = (["student", "teacher"] as const).filter((side) => gradients.includes(side));
   const evaluate = (): { value: Tensor; pulls: Tensor[] } => evaluated(tensors, { ...rest, gradients });
@@ -60,6 +62,7 @@ export function softmaxDivergence(
 }
 
 function logits(name: Side, given: Tensor): Tensor {
+  if (!(given instanceof Tensor)) throw new DtypeError(`${name} is ${describe(given)}; it must be a tensor`);
   if (given.dtype !== "float32") {
     throw new DtypeError(`${name} is a tensor of ${given.dtype}; it must be float32 (tf.cast makes it so)`);
   }

@@ -6,6 +6,9 @@ import { fileURLToPath } from "node:url";
 import { OptionError, type BackendAttempt } from "../errors.js";
 import type { Addon } from "./addon.js";
 
+/** KULLBACK_ABI_VERSION of native/abi/kullback_backend.h. */
+const abiVersion = 1;
+
 const require = createRequire(import.meta.url);
 // From dist/lib/backend/ to the package's root.
 const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -60,6 +63,9 @@ function tryLoad(path: string, result: LoadedAddon): string | undefined {
     if (addon.version !== packageVersion) {
       return `${shown} is of version ${addon.version}, the package of ${packageVersion}: a stale build`;
     }
+    if (addon.abiVersion !== abiVersion) {
+      return `${shown} has ABI ${addon.abiVersion}, the package ${abiVersion}: a stale build`;
+    }
     result.addon = addon;
     result.path = path;
     return undefined;
@@ -68,16 +74,24 @@ function tryLoad(path: string, result: LoadedAddon): string | undefined {
   }
 }
 
+/** More threads than this is a mistake. */
+export const maximalThreads = 1024;
+
 // Applies KULLBACK_NUM_THREADS and KULLBACK_CPU_ISA. Both are the process's, so every thread sets the same.
 function configure(addon: Addon): void {
   const threads = process.env.KULLBACK_NUM_THREADS;
-  if (threads !== undefined && threads !== "" && !/^[1-9][0-9]{0,4}$/.test(threads)) {
+  if (
+    threads !== undefined &&
+    threads !== "" &&
+    !(/^[1-9][0-9]{0,3}$/.test(threads) && Number(threads) <= maximalThreads)
+  ) {
     throw new OptionError(
-      `KULLBACK_NUM_THREADS is ${JSON.stringify(threads)}; it must be a positive integer`,
+      `KULLBACK_NUM_THREADS is ${JSON.stringify(threads)}; it must be an integer from 1 to ${maximalThreads}`,
     );
   }
   // A Worker that loads the addon later must not undo a setThreadCount() of this process.
-  if (addon.threadCount() === 0) addon.setThreadCount(threads ? Number(threads) : availableParallelism());
+  if (addon.threadCount() === 0)
+    addon.setThreadCount(threads ? Number(threads) : Math.min(availableParallelism(), maximalThreads));
 
   const wanted = process.env.KULLBACK_CPU_ISA;
   if (wanted === undefined || wanted === "") return;

@@ -3,7 +3,7 @@ import { arch, availableParallelism, cpus, platform } from "node:os";
 import { requireNumber } from "../options.js";
 import { OptionError, type BackendAttempt } from "../errors.js";
 import { backendFromEnvironment, chooseBackend, findBackend } from "./choose.js";
-import { loadAddon, packageVersion } from "./load.js";
+import { loadAddon, maximalThreads, packageVersion } from "./load.js";
 import { backendNames, type BackendChoice, type BackendName } from "./table.js";
 
 /** One backend: whether it can run here, and if not, all that was tried. */
@@ -104,12 +104,12 @@ function cpuInfo(): BackendInfo["cpu"] {
  * it too. The default is KULLBACK_NUM_THREADS, or what the operating system lets this process run at once. Results do
  * not depend on it. Without the CPU backend it has no effect.
  *
- * @throws OptionError unless `count` is an integer from 1 to 99999
+ * @throws OptionError unless `count` is an integer from 1 to 1024
  */
 export function setThreadCount(count: number): void {
   requireNumber("count", count, true);
-  if (!Number.isInteger(count) || count > 99999) {
-    throw new OptionError(`count is ${count}; it must be an integer from 1 to 99999`);
+  if (!Number.isInteger(count) || count > maximalThreads) {
+    throw new OptionError(`count is ${count}; it must be an integer from 1 to ${maximalThreads}`);
   }
   loadAddon().addon?.setThreadCount(count);
 }

@@ -66,33 +66,37 @@ void Job::abandon() {
   outputs_.clear();
 }
 
-JobQueue::JobQueue(Napi::Env env) : channel_(Channel::New(env, "kullback", 0, 1, this)) { channel_.Unref(env); }
+JobQueue::JobQueue(Napi::Env env) : gate_(std::make_shared<Gate>()) {
+  gate_->channel = Channel::New(env, "kullback", 0, 1, this);
+  gate_->channel.Unref(env);
+}
 
 void JobQueue::submit(Napi::Env env, std::shared_ptr<Job> job) {
-  if (pending_.empty()) channel_.Ref(env);
+  if (pending_.empty()) gate_->channel.Ref(env);
   pending_.insert(job);
-  channel_.Acquire();
-  ThreadPool::instance().submit([channel = channel_, job]() mutable {
+  ThreadPool::instance().submit([gate = gate_, job]() mutable {
     job->run();
-    auto* message = new std::shared_ptr<Job>(std::move(job));
-    const napi_status status = channel.NonBlockingCall(message);
-    if (status != napi_ok) delete message;
-    // A call that finds the environment closing has given up this thread's hold on the channel already.
-    if (status != napi_closing) channel.Release();
+    auto message = std::make_unique<std::shared_ptr<Job>>(std::move(job));
+    const std::lock_guard<std::mutex> lock(gate->mutex);
+    if (gate->open && gate->channel.NonBlockingCall(message.get()) == napi_ok) message.release();
   });
 }
 
 void JobQueue::abandon_all() {
+  {
+    const std::lock_guard<std::mutex> lock(gate_->mutex);
+    gate_->open = false;
+  }
   for (const std::shared_ptr<Job>& job : pending_) job->abandon();
   pending_.clear();
 }
 
 void JobQueue::deliver(Napi::Env env, Napi::Function, JobQueue* queue, std::shared_ptr<Job>* message) {
-  const std::shared_ptr<Job> job = std::move(*message);
-  delete message;
+  const std::unique_ptr<std::shared_ptr<Job>> owned(message);
+  const std::shared_ptr<Job> job = std::move(*owned);
   if (static_cast<napi_env>(env) == nullptr) return;
   queue->pending_.erase(job);
-  if (queue->pending_.empty()) queue->channel_.Unref(env);
+  if (queue->pending_.empty()) queue->gate_->channel.Unref(env);
   job->finish(env);
 }
 

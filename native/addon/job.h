@@ -4,8 +4,9 @@
 // copies, made on the JavaScript thread before it starts (inputs) and after it ended (outputs); threads see only the
 // job's own buffers. A job is shared by the thread that runs it, the queue's message, and the function that cancels it.
 //
-// Ends. The thread-safe function keeps a message for the environment as long as there is one. If the environment has
-// gone (a Worker was terminated), the call says so and the job is dropped where it stands: nobody waits for it.
+// Ends. A thread delivers its job through the queue's thread-safe function, which the environment destroys when it ends
+// (a Worker was terminated), whoever still holds it. So threads reach it through a gate that the environment's cleanup
+// hook, which runs first, closes: behind a closed gate a job is dropped where it stands, and nobody waits for it.
 #ifndef KULLBACK_ADDON_JOB_H
 #define KULLBACK_ADDON_JOB_H
 
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -70,8 +72,13 @@ class JobQueue {
  private:
   static void deliver(Napi::Env env, Napi::Function, JobQueue* queue, std::shared_ptr<Job>* message);
   using Channel = Napi::TypedThreadSafeFunction<JobQueue, std::shared_ptr<Job>, &JobQueue::deliver>;
+  struct Gate {
+    std::mutex mutex;
+    bool open = true;
+    Channel channel;
+  };
 
-  Channel channel_;
+  std::shared_ptr<Gate> gate_;
   std::set<std::shared_ptr<Job>> pending_;
 };
 

@@ -15,6 +15,6 @@ static void memory_limit(const Element<V>* first, const Element<V>* second, Elem
     odd = maximum(odd, maximum(V::load(first + i + V::lanes), V::load(second + i + V::lanes)));
   }
   // Keeps the compiler from leaving the reads out.
-  volatile double used = sum_of(maximum(even, odd));
+  volatile Element<V> used = largest_of(maximum(even, odd));
   static_cast<void>(used);
 }

@@ -210,15 +210,16 @@ class SoftmaxDivergence {
       task.columns = columns;
       task.gradient_scale = 0;
       task.gradient = nullptr;
+      task.group = kGroupVectors;
       // A side without probability here has no softmax to compare, which merge_divergences sees by its share.
       if (weigher.sums[segment] == 0 || other.sums[segment] == 0) {
-        work.divergences[segment] = {0, 0, 0};
+        work.divergences[segment] = {0, 0, 0, 0};
         return;
       }
       const double constant = set_offset(task, weigher.maxima[segment], other.maxima[segment],
                                          std::log(other.sums[segment] / weigher.sums[segment]));
       kernels_.divergence(task);
-      work.divergences[segment] = {task.sum, task.moment, constant};
+      work.divergences[segment] = {task.sum, task.moment, task.weight, constant};
     });
     if (stop_.asked()) return 0;
     // One segment is the row, unless it is empty; its statistics alone want more.
@@ -278,7 +279,7 @@ class SoftmaxDivergence {
   }
 
   // Tells a pass what to subtract from log ratios, given the sides' maxima and the difference of their log_sums.
-  // Returns what that is in all, as exactly as float64 has it.
+  // Returns the latter as the pass will have it.
   template <class Task>
   static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
     const double weigher_scale = task.weigher.inverse_temperature, other_scale = task.other.inverse_temperature;
@@ -291,7 +292,7 @@ class SoftmaxDivergence {
     const double offset = task.close ? maxima + log_sums : log_sums;
     task.offset_high = static_cast<T>(offset);
     task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
-    return (task.close ? 0 : maxima) + static_cast<double>(task.offset_high) + static_cast<double>(task.offset_low);
+    return static_cast<double>(task.offset_high) - (task.close ? maxima : 0) + static_cast<double>(task.offset_low);
   }
 
   void write_statistics(const Workspace<T>& work, int64_t row) {
@@ -339,17 +340,28 @@ class SoftmaxDivergence {
       task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.inverse_temperature));
       task.gradient = gradient == nullptr || slope == 0 ? nullptr : gradient + begin;
     };
-    const double divergence = sum_over_segments(work, pool, [&](int64_t begin, int64_t columns) {
+    work.divergences.resize(work.student.sums.size());
+    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
       DivergenceTask<T> task;
       describe(task, begin, columns, other, other_gradient);
+      task.group = weigher_gradient != nullptr ? 1 : kGroupVectors;
       kernels_.divergence(task);
-      return task.sum;
+      work.divergences[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight, 0};
     });
+    double divergence = 0, moment = 0, weight = 0;
+    for (const SegmentDivergence& segment : work.divergences) {
+      divergence += segment.terms;
+      moment += segment.moment;
+      weight += segment.weight;
+    }
     if (weigher_gradient != nullptr && slope != 0) {
+      // The mean of the score is the divergence; but only sums with the gradient's own roundings make its sum 0.
+      const double mean = (cross_entropy() ? divergence : -moment) / weight;
       for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
         CentredGradientTask<T> task;
         describe(task, begin, columns, weigher, weigher_gradient);
-        task.divergence = static_cast<T>(divergence);
+        task.mean_high = static_cast<T>(mean);
+        task.mean_low = static_cast<T>(mean - static_cast<double>(task.mean_high));
         kernels_.centred_gradient(task);
       });
     }

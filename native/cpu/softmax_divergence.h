@@ -15,6 +15,10 @@ constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
 // The segment where only the value is wanted: both sides and their exponentials stay in the first-level cache.
 constexpr int64_t kValueColumns = 2 * kBlockColumns;
 
+// How many vectors are added in their own type before they go on in float64: a float32 lane that holds one large term
+// rounds off a little of each small one that follows, always to the same side.
+constexpr int64_t kGroupVectors = 8;
+
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // First pass, one side: exponentials[i] = exp((logits[i] - shifts[i / kBlockColumns]) * inverse_temperature).
@@ -63,9 +67,12 @@ struct DivergenceTask {
   T offset_low;
   T gradient_scale;
   T* gradient;  // [columns], for the logits of `other`; NULL: not wanted
+  // kGroupVectors; 1 where the weighing side's gradient will show the rounding of these sums in each of its entries.
+  int64_t group;
   // Results
   double sum;     // of the terms
-  double moment;  // sum a u, where no gradient is wanted
+  double moment;  // sum a u
+  double weight;  // sum a: the segment's share, but for rounding
 };
 
 // Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.
@@ -78,7 +85,9 @@ struct CentredGradientTask {
   bool close;  // these three as in DivergenceTask
   T offset_high;
   T offset_low;
-  T divergence;
+  // The mean of the score, in two parts, since a rounded one would show in the sum of the gradient.
+  T mean_high;
+  T mean_low;
   T gradient_scale;
   T* gradient;  // [columns]
 };

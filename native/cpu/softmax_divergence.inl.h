@@ -5,26 +5,40 @@
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
 //   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
 //   stable   (x - maximum) * (1 / T), never x / T - maximum;  u: see PairVectors
-//   order    16 (8) lanes over a block of 1024 columns, blocks and segments in turn in float64; never by threads
+//   order    8 vectors of 16 (8) lanes, from there on in float64: over a block of 1024 columns, blocks, segments
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
 
-template <class T>
-static inline double sum_in_float64(const T* lane, int lanes) {
-  double partial[16];
-  for (int i = 0; i < lanes; ++i) partial[i] = static_cast<double>(lane[i]);
-  for (int width = lanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) partial[i] += partial[i + width];
+static inline double sum_of(F64 v) {
+  alignas(64) double lane[F64::lanes];
+  v.store(lane);
+  for (int width = F64::lanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
   }
-  return partial[0];
+  return lane[0];
 }
 
+// A sum over many groups of vectors (kGroupVectors), in float64.
+struct TotalOfF32 {
+  F64 low, high;
+  // Written out: GCC compiles an implicit constructor outside of the target region.
+  KULLBACK_INLINE TotalOfF32() : low(constant<F64>(0)), high(constant<F64>(0)) {}
+  KULLBACK_INLINE void add(F32 group) {
+    low = low + widen_low(group);
+    high = high + widen_high(group);
+  }
+  double value() const { return sum_of(low + high); }
+};
+struct TotalOfF64 {
+  F64 all;
+  KULLBACK_INLINE TotalOfF64() : all(constant<F64>(0)) {}
+  KULLBACK_INLINE void add(F64 group) { all = all + group; }
+  double value() const { return sum_of(all); }
+};
+static TotalOfF32 total_of(F32);
+static TotalOfF64 total_of(F64);
 template <class V>
-static inline double sum_of(V v) {
-  alignas(64) Element<V> lane[V::lanes];
-  v.store(lane);
-  return sum_in_float64(lane, V::lanes);
-}
+using Total = decltype(total_of(V()));
 
 template <class V>
 static inline Element<V> largest_of(V v) {
@@ -46,6 +60,11 @@ static inline Span span_of(int64_t block, int64_t columns) {
   const int64_t begin = block * kBlockColumns;
   const int64_t count = columns - begin < kBlockColumns ? columns - begin : kBlockColumns;
   return {begin, count / V::lanes * V::lanes, static_cast<int>(count % V::lanes)};
+}
+
+template <class V>
+static inline int64_t group_end(int64_t begin, int64_t whole, int64_t vectors) {
+  return begin + vectors * V::lanes < whole ? begin + vectors * V::lanes : whole;
 }
 
 template <class V>
@@ -81,22 +100,27 @@ template <class V>
 static inline double exponentials_of_block(const Element<V>* logits, Element<V>* exponentials, Span span,
                                            Element<V> shift, Element<V> inverse_temperature) {
   const V shifts = V::all(shift), scale = V::all(inverse_temperature);
-  V sum = constant<V>(0);
-  for (int64_t i = 0; i < span.whole; i += V::lanes) {
-    // Blocks to come move into the second-level cache while this one is computed: the search for their maximum would
-    // wait for memory. Two ahead was fastest (51 % of the memory limit for values alone; one ahead 47 %, none 40 %).
-    __builtin_prefetch(logits + i + 2 * kBlockColumns, 0, 2);
-    const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
-    e.store(exponentials + i);
-    sum = sum + e;
+  Total<V> total;
+  for (int64_t i = 0; i < span.whole;) {
+    const int64_t end = group_end<V>(i, span.whole, kGroupVectors);
+    V sum = constant<V>(0);
+    for (; i < end; i += V::lanes) {
+      // Blocks to come move into the second-level cache while this one is computed: the search for their maximum would
+      // wait for memory. Two ahead was fastest (51 % of the memory limit for values alone; one ahead 47 %, none 40 %).
+      __builtin_prefetch(logits + i + 2 * kBlockColumns, 0, 2);
+      const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
+      e.store(exponentials + i);
+      sum = sum + e;
+    }
+    total.add(sum);
   }
   if (span.rest > 0) {
     const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
     const V e = exp_nonpositive((V::load_first(logits + span.whole, span.rest, lowest) - shifts) * scale);
     e.store_first(exponentials + span.whole, span.rest);
-    sum = sum + e;
+    total.add(e);
   }
-  return sum_of(sum);
+  return total.value();
 }
 
 template <class V>
@@ -191,14 +215,19 @@ static void entropy(EntropyTask<Element<V>>& task) {
     const V factor = V::all(task.side.factors[block]);
     const Element<V>* logits = task.side.logits + span.begin;
     const Element<V>* exponentials = task.side.exponentials + span.begin;
-    V sum = constant<V>(0);
-    for (int64_t i = 0; i < span.whole; i += V::lanes) {
-      sum = sum + entropy_lanes<V, true>(side, factor, logits + i, exponentials + i, 0);
+    Total<V> total;
+    for (int64_t i = 0; i < span.whole;) {
+      const int64_t end = group_end<V>(i, span.whole, kGroupVectors);
+      V sum = constant<V>(0);
+      for (; i < end; i += V::lanes) {
+        sum = sum + entropy_lanes<V, true>(side, factor, logits + i, exponentials + i, 0);
+      }
+      total.add(sum);
     }
     if (span.rest > 0) {
-      sum = sum + entropy_lanes<V, false>(side, factor, logits + span.whole, exponentials + span.whole, span.rest);
+      total.add(entropy_lanes<V, false>(side, factor, logits + span.whole, exponentials + span.whole, span.rest));
     }
-    task.entropy += sum_of(sum);
+    task.entropy += total.value();
   }
 }
 
@@ -214,10 +243,10 @@ struct SecondPass {
   using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
 };
 
-// Sums over lanes: of the terms, and of a u where no gradient is wanted.
+// Sums over lanes: of the terms, of a u, and of a.
 template <class V>
 struct LaneSums {
-  V terms, moments;
+  V terms, moments, weights;
 };
 
 template <class Pass, bool Whole, class V = typename Pass::V>
@@ -239,42 +268,52 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   }
   const V term = Pass::Formula::term(at);
   sums.terms = sums.terms + (Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term);
-  if constexpr (!Pass::kGradient) {
-    const V u = Pass::kCareful ? zero_where(weightless, at.u) : at.u;
-    sums.moments = fma(at.a, u, sums.moments);
-  }
+  sums.moments = fma(at.a, Pass::kCareful ? zero_where(weightless, at.u) : at.u, sums.moments);
+  sums.weights = sums.weights + at.a;
 }
 
+struct BlockSums {
+  double terms, moments, weights;
+};
+
 template <class Pass, class V = typename Pass::V>
-static inline LaneSums<V> divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
-                                              int64_t block) {
+static inline BlockSums divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
+                                            int64_t block) {
   const Span span = span_of<V>(block, task.columns);
   const V weigher_factor = V::all(task.weigher.factors[block]), other_factor = V::all(task.other.factors[block]);
-  LaneSums<V> sums = {constant<V>(0), constant<V>(0)};
-  const int64_t end = span.begin + span.whole;
-  for (int64_t i = span.begin; i < end; i += V::lanes) {
-    divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0, sums);
+  const int64_t whole_end = span.begin + span.whole;
+  Total<V> terms, moments, weights;
+  for (int64_t i = span.begin; i < whole_end;) {
+    const int64_t end = group_end<V>(i, whole_end, task.group);
+    LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
+    for (; i < end; i += V::lanes) {
+      divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0, sums);
+    }
+    terms.add(sums.terms);
+    moments.add(sums.moments);
+    weights.add(sums.weights);
   }
   if (span.rest > 0) {
-    divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, end, span.rest, sums);
+    LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
+    divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, whole_end, span.rest, sums);
+    terms.add(sums.terms);
+    moments.add(sums.moments);
+    weights.add(sums.weights);
   }
-  return sums;
+  return {terms.value(), moments.value(), weights.value()};
 }
 
 template <class Pass, class V = typename Pass::V>
 static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
-  task.sum = task.moment = 0;
+  task.sum = task.moment = task.weight = 0;
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
-    LaneSums<V> sums = divergence_of_block<Pass>(pair, task, block);
-    double terms = sum_of(sums.terms);
-    if (terms != terms) {
-      // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
-      sums = divergence_of_block<typename Pass::Carefully>(pair, task, block);
-      terms = sum_of(sums.terms);
-    }
-    task.sum += terms;
-    if constexpr (!Pass::kGradient) task.moment += sum_of(sums.moments);
+    BlockSums sums = divergence_of_block<Pass>(pair, task, block);
+    // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
+    if (sums.terms != sums.terms) sums = divergence_of_block<typename Pass::Carefully>(pair, task, block);
+    task.sum += sums.terms;
+    task.moment += sums.moments;
+    task.weight += sums.weights;
   }
 }
 
@@ -298,28 +337,28 @@ static void divergence(DivergenceTask<Element<V>>& task) {
 
 template <class V, class Formula, bool Close, bool Whole>
 static KULLBACK_INLINE void centred_lanes(const PairVectors<V>& pair, const CentredGradientTask<Element<V>>& task,
-                                          V factor, V divergence, int64_t i, int rest) {
+                                          V factor, V high, V low, int64_t i, int rest) {
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, 0);
   Column<V> at;
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * factor;
   at.u = pair.template log_ratio<Close>(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0), other_logits);
   at.log_b = pair.other.log_probability(other_logits);
-  const V gradient = at.a * (Formula::score(at) - divergence) * pair.gradient_scale;
+  const V gradient = at.a * (Formula::score(at) - high - low) * pair.gradient_scale;
   store_lanes<V, Whole>(select(equal(at.a, constant<V>(0)), constant<V>(0), gradient), task.gradient + i, rest);
 }
 
 template <class V, class Formula, bool Close>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
-  const V divergence = V::all(task.divergence);
+  const V high = V::all(task.mean_high), low = V::all(task.mean_low);
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
     const Span span = span_of<V>(block, task.columns);
     const V factor = V::all(task.weigher.factors[block]);
     const int64_t end = span.begin + span.whole;
     for (int64_t i = span.begin; i < end; i += V::lanes) {
-      centred_lanes<V, Formula, Close, true>(pair, task, factor, divergence, i, 0);
+      centred_lanes<V, Formula, Close, true>(pair, task, factor, high, low, i, 0);
     }
-    if (span.rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, divergence, end, span.rest);
+    if (span.rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, high, low, end, span.rest);
   }
 }
 

@@ -29,7 +29,8 @@ inline double rescaling(double shift, double reference, double scale) {
 struct SegmentDivergence {
   double terms;     // sum a (e^u - 1 - u), or the cross-entropy's terms
   double moment;    // sum a u
-  double constant;  // c, above
+  double weight;    // sum a
+  double constant;  // c, above, less the difference of the segments' maxima
 };
 
 template <class T>
@@ -67,6 +68,10 @@ struct SoftmaxRow {
     for (double& share : shares) share /= sum;
   }
 
+  // The logarithm of shares[i], which may be far below what a share can be.
+  double log_share(size_t i) const { return below_maximum(i) + (std::log(sums[i]) - log_sum); }
+  double below_maximum(size_t i) const { return (maxima[i] - maximum) * inverse_temperature; }
+
   double log_sum_exp() const { return maximum * inverse_temperature + log_sum; }
 
   // After merge(): what turns each block's exponentials into probabilities of the whole row.
@@ -99,22 +104,28 @@ template <class T>
 double merge_divergences(const SoftmaxRow<T>& weigher, const SoftmaxRow<T>& other,
                          const std::vector<SegmentDivergence>& segments, bool cross_entropy) {
   if (std::isnan(weigher.log_sum) || std::isnan(other.log_sum)) return std::numeric_limits<double>::quiet_NaN();
-  const double constant = other.log_sum_exp() - weigher.log_sum_exp();
   double sum = 0, excess = 0;
   for (size_t i = 0; i < segments.size(); ++i) {
     const SegmentDivergence& segment = segments[i];
     const double a = weigher.shares[i], b = other.shares[i];
-    const double shift = segment.constant - constant;
     if (a == 0) {
       sum += cross_entropy ? 0 : b;
       excess += b;
-    } else if (b == 0 || std::isinf(segment.terms)) {
-      return std::numeric_limits<double>::infinity();
-    } else if (cross_entropy) {
-      sum += a * (segment.terms - std::log(b));
-    } else if (std::fabs(shift) < 1) {
+      continue;
+    }
+    if (other.sums[i] == 0 || std::isinf(segment.terms)) return std::numeric_limits<double>::infinity();
+    if (cross_entropy) {
+      sum += a * (segment.terms - other.log_share(i));
+      continue;
+    }
+    // From the segment's constant to the row's. Maxima and log-sums are kept apart: beside the ones the others may be
+    // less than a rounding.
+    const double shift =
+        (other.below_maximum(i) - weigher.below_maximum(i)) + (segment.constant - (other.log_sum - weigher.log_sum));
+    if (std::fabs(shift) < 1) {
       const double second_order = scalar::expm1_minus(shift), growth = shift + second_order;
-      const double own_excess = segment.terms + segment.moment;
+      // Beside a large divergence it is all rounding, and does not matter.
+      const double own_excess = segment.terms < 1 ? segment.terms + segment.moment : 0;
       sum += a * (segment.terms + second_order + growth * own_excess);
       excess += a * (growth + (1 + growth) * own_excess);
     } else {

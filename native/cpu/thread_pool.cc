@@ -26,7 +26,11 @@ ThreadPool& ThreadPool::instance() {
 }
 
 void ThreadPool::set_thread_count(int count) {
-  thread_count_.store(count, std::memory_order_relaxed);
+  {
+    // Under the lock, or a worker that has just looked would sleep through the news.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    thread_count_.store(count, std::memory_order_relaxed);
+  }
   work_arrived_.notify_all();
 }
 
@@ -82,7 +86,9 @@ void ThreadPool::parallel_for(int64_t count, const std::function<void(int64_t)>&
 void ThreadPool::submit(std::function<void()> job) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    start_workers(std::max(1, thread_count()));
+    // One for each job that runs or waits; loops inside of them start their own.
+    ++unfinished_jobs_;
+    start_workers(std::min(std::max(1, thread_count()), unfinished_jobs_));
     if (workers_ > 0) {
       jobs_.push_back(std::move(job));
       arrivals_.fetch_add(1, std::memory_order_release);
@@ -132,6 +138,7 @@ void ThreadPool::work(int worker) {
       lock.unlock();
       job();
       lock.lock();
+      --unfinished_jobs_;
     }
   }
 }

@@ -61,6 +61,7 @@ class ThreadPool {
   std::vector<Loop*> loops_;
   std::deque<std::function<void()>> jobs_;
   int workers_ = 0;
+  int unfinished_jobs_ = 0;
 };
 
 }  // namespace kullback

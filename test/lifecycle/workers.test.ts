@@ -53,6 +53,22 @@ test("a worker may be terminated in the middle of a call", async (t) => {
   t.like(await runModule(source), { code: 0, signal: null, stdout: "survived\n", stderr: "" });
 });
 
+test("a worker may be terminated at any moment of a call", async (t) => {
+  const source = `${prelude}
+    for (let delay = 0; delay < 25; delay++) {
+      const worker = inWorker(\`
+        const zeros = { data: new Float32Array(64 * 32000), shape: [64, 32000] };
+        for (let i = 0; i < 5; i++) softmaxDivergenceAsync(zeros, zeros, { gradients: ["student"] });
+        parentPort.postMessage("started");
+      \`);
+      await once(worker, "message");
+      await new Promise((resolve) => setTimeout(resolve, 2 * delay));
+      await worker.terminate();
+    }
+    console.log("survived");`;
+  t.like(await runModule(source), { code: 0, signal: null, stdout: "survived\n", stderr: "" });
+});
+
 test("a worker that loads the addon leaves the thread count of the process as it was set", async (t) => {
   const source = `${prelude}
     const { setThreadCount, threadCount } = await import("kullback");

@@ -112,6 +112,12 @@ KULLBACK_BOTH_HALVES(F32, Mask32, ps)
 KULLBACK_BOTH_HALVES(F64, Mask64, pd)
 #undef KULLBACK_BOTH_HALVES
 
+KULLBACK_INLINE F64 widen(__m256 v) {
+  return {_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
+}
+KULLBACK_INLINE F64 widen_low(F32 v) { return widen(v.low); }
+KULLBACK_INLINE F64 widen_high(F32 v) { return widen(v.high); }
+
 KULLBACK_INLINE __m256 power_of_two(__m256 shifted) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
 }

@@ -63,6 +63,9 @@ KULLBACK_LANEWISE(F32, Mask32, ps)
 KULLBACK_LANEWISE(F64, Mask64, pd)
 #undef KULLBACK_LANEWISE
 
+KULLBACK_INLINE F64 widen_low(F32 v) { return {_mm512_cvtps_pd(_mm512_castps512_ps256(v.v))}; }
+KULLBACK_INLINE F64 widen_high(F32 v) { return {_mm512_cvtps_pd(_mm512_extractf32x8_ps(v.v, 1))}; }
+
 KULLBACK_INLINE F32 power_of_two(F32 shifted) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted.v), 23))};
 }

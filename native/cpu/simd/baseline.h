@@ -76,6 +76,18 @@ KULLBACK_LANEWISE(Lanes, zero_where, (Mask<T, N> m, Lanes<T, N> v), m.lane[i] ? 
 KULLBACK_LANEWISE(Mask, both, (Mask<T, N> a, Mask<T, N> b), a.lane[i] && b.lane[i])
 #undef KULLBACK_LANEWISE
 
+// Lanes 0 to 7 and 8 to 15.
+KULLBACK_INLINE F64 widen_low(F32 v) {
+  F64 r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = v.lane[i];
+  return r;
+}
+KULLBACK_INLINE F64 widen_high(F32 v) {
+  F64 r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = v.lane[i + 8];
+  return r;
+}
+
 template <class To, class From>
 KULLBACK_INLINE To bits_of(From value) {
   static_assert(sizeof(To) == sizeof(From));

@@ -75,6 +75,13 @@ KULLBACK_PARTWISE(F64, power_of_two, (F64 shifted),
 #undef KULLBACK_OPERATORS
 #undef KULLBACK_PARTWISE
 
+KULLBACK_INLINE F64 widen(float32x4_t first, float32x4_t second) {
+  return {{vcvt_f64_f32(vget_low_f32(first)), vcvt_high_f64_f32(first), vcvt_f64_f32(vget_low_f32(second)),
+           vcvt_high_f64_f32(second)}};
+}
+KULLBACK_INLINE F64 widen_low(F32 v) { return widen(v.part[0], v.part[1]); }
+KULLBACK_INLINE F64 widen_high(F32 v) { return widen(v.part[2], v.part[3]); }
+
 KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
   using Bits = FloatBits<float>;
   F32 exponent;
