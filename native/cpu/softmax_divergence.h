@@ -72,7 +72,7 @@ struct DivergenceTask {
   // Results
   double sum;     // of the terms
   double moment;  // sum a u
-  double weight;  // sum a: the segment's share, but for rounding
+  double weight;  // sum a, the segment's share but for rounding, where more than the value is wanted
 };
 
 // Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.

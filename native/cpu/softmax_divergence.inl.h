@@ -233,14 +233,17 @@ static void entropy(EntropyTask<Element<V>>& task) {
 
 // Compile-time choices of the second pass. Careful: zero probabilities and infinite logits are looked at one by one,
 // and b is computed anew, since the gradient may have overwritten the exponentials.
-template <class V_, class Formula_, bool Close_, bool Gradient_, bool Careful_>
+enum class Wanted { kValue, kMean, kGradient };
+
+template <class V_, class Formula_, bool Close_, Wanted Wanted_, bool Careful_>
 struct SecondPass {
   using V = V_;
   using Formula = Formula_;
   static constexpr bool kClose = Close_;
-  static constexpr bool kGradient = Gradient_;
+  static constexpr bool kGradient = Wanted_ == Wanted::kGradient;
+  static constexpr bool kWeights = Wanted_ != Wanted::kValue;
   static constexpr bool kCareful = Careful_;
-  using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
+  using Carefully = SecondPass<V_, Formula_, Close_, Wanted_, true>;
 };
 
 // Sums over lanes: of the terms, of a u, and of a.
@@ -269,7 +272,7 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   const V term = Pass::Formula::term(at);
   sums.terms = sums.terms + (Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term);
   sums.moments = fma(at.a, Pass::kCareful ? zero_where(weightless, at.u) : at.u, sums.moments);
-  sums.weights = sums.weights + at.a;
+  if constexpr (Pass::kWeights) sums.weights = sums.weights + at.a;
 }
 
 struct BlockSums {
@@ -291,14 +294,14 @@ static inline BlockSums divergence_of_block(const PairVectors<V>& pair, const Di
     }
     terms.add(sums.terms);
     moments.add(sums.moments);
-    weights.add(sums.weights);
+    if constexpr (Pass::kWeights) weights.add(sums.weights);
   }
   if (span.rest > 0) {
     LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
     divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, whole_end, span.rest, sums);
     terms.add(sums.terms);
     moments.add(sums.moments);
-    weights.add(sums.weights);
+    if constexpr (Pass::kWeights) weights.add(sums.weights);
   }
   return {terms.value(), moments.value(), weights.value()};
 }
@@ -319,8 +322,11 @@ static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
 
 template <class V, class Formula, bool Close>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, Close, true, false>>(task);
-  return divergence_of_segment<SecondPass<V, Formula, Close, false, false>>(task);
+  if (task.gradient != nullptr) {
+    return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kGradient, false>>(task);
+  }
+  if (task.group == 1) return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kMean, false>>(task);
+  return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kValue, false>>(task);
 }
 
 template <class V, class Formula>
