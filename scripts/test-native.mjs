@@ -1,5 +1,6 @@
 // Builds the CPU backend and its driver without Node, once a way of building it, and runs each: under sanitizers,
-// without optimisation, and for arm64 under emulation where a cross compiler and qemu are installed.
+// without optimisation, and for arm64 under emulation where a cross compiler and qemu are installed. Names on the
+// command line choose among them; compiling under sanitizers takes minutes.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 
@@ -29,7 +30,9 @@ const builds = [
 ];
 
 mkdirSync("build/native-tests", { recursive: true });
+const chosen = process.argv.slice(2);
 for (const { name, compiler: program, flags, emulator } of builds) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
   if (!installed(program) || (emulator !== undefined && !installed(emulator))) {
     console.log(`${name}: not run, ${[program, emulator].filter(Boolean).join(" or ")} is not installed`);
     continue;

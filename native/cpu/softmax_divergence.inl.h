@@ -19,26 +19,28 @@ static inline double sum_of(F64 v) {
 }
 
 // A sum over many groups of vectors (kGroupVectors), in float64.
-struct TotalOfF32 {
+template <class V>
+struct Total;
+
+template <>
+struct Total<F32> {
   F64 low, high;
   // Written out: GCC compiles an implicit constructor outside of the target region.
-  KULLBACK_INLINE TotalOfF32() : low(constant<F64>(0)), high(constant<F64>(0)) {}
+  KULLBACK_INLINE Total() : low(constant<F64>(0)), high(constant<F64>(0)) {}
   KULLBACK_INLINE void add(F32 group) {
     low = low + widen_low(group);
     high = high + widen_high(group);
   }
   double value() const { return sum_of(low + high); }
 };
-struct TotalOfF64 {
+
+template <>
+struct Total<F64> {
   F64 all;
-  KULLBACK_INLINE TotalOfF64() : all(constant<F64>(0)) {}
+  KULLBACK_INLINE Total() : all(constant<F64>(0)) {}
   KULLBACK_INLINE void add(F64 group) { all = all + group; }
   double value() const { return sum_of(all); }
 };
-static TotalOfF32 total_of(F32);
-static TotalOfF64 total_of(F64);
-template <class V>
-using Total = decltype(total_of(V()));
 
 template <class V>
 static inline Element<V> largest_of(V v) {
