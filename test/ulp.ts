@@ -10,14 +10,14 @@ function unit(value: number, bits: number, least: number): number {
   return 2 ** Math.max(exponent - bits, least);
 }
 
-/** The error of a float32 result beyond `slack`, in ulp of the true value, which float64 knows well enough. */
-export function ulpsOfFloat32(actual: number, expected: number, slack: number): number {
-  return Math.max(0, Math.abs(actual - expected) - slack) / unit(expected, 23, -149);
+/** The error of a float32 result in ulp of the true value, which float64 knows well enough. */
+export function ulpsOfFloat32(actual: number, expected: number): number {
+  return Math.abs(actual - expected) / unit(expected, 23, -149);
 }
 
-/** The error of a float64 result beyond `slack`, in ulp of the true value. */
-export function ulpsOfFloat64(actual: number, expected: Decimal, slack: number): number {
+/** The error of a float64 result in ulp of the true value. */
+export function ulpsOfFloat64(actual: number, expected: Decimal): number {
   if (!Number.isFinite(actual)) return Infinity;
   const error = exactly(actual).sub(expected).abs().toNumber();
-  return Math.max(0, error - slack) / unit(expected.toNumber(), 52, -1074);
+  return error / unit(expected.toNumber(), 52, -1074);
 }

@@ -40,7 +40,7 @@ export interface InstructionSetEntry {
 }
 
 /** native/cpu/simd/elementary.h, in order. For tests and benches. */
-export const elementaryFunctions = ["exp", "expNonpositive", "expm1", "log1p"] as const;
+export const elementaryFunctions = ["exp", "exp2", "expm1", "log1p"] as const;
 export type ElementaryFunction = (typeof elementaryFunctions)[number];
 
 export interface Addon {

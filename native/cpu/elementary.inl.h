@@ -13,8 +13,8 @@ static void elementary(Elementary function, const Element<V>* from, Element<V>* 
   switch (function) {
     case Elementary::kExp:
       return apply<V, exp<V>>(from, to, count);
-    case Elementary::kExpNonpositive:
-      return apply<V, exp_nonpositive<V>>(from, to, count);
+    case Elementary::kExp2:
+      return apply<V, exp2<V>>(from, to, count);
     case Elementary::kExpm1:
       return apply<V, expm1<V>>(from, to, count);
     case Elementary::kLog1p:

@@ -10,6 +10,7 @@
 #include "../math/divergence.inl.h"
 #include "elementary.inl.h"
 #include "softmax_divergence.inl.h"
+#include "softmax_divergence_value.inl.h"
 #include "memory_limit.inl.h"
 
 #define KULLBACK_KERNEL(name, parameters) &name<F32>,

@@ -23,6 +23,9 @@ using Request = kullback_softmax_divergence_request;
 constexpr int64_t kParallelColumns = 1 << 15;
 // What one thread takes at a time where rows are short.
 constexpr int64_t kColumnsPerTask = 1 << 14;
+constexpr double kPowerOfE = 1.4426950408889634;  // log2(e)
+// A segment's terms may be so many times its divergence before they are taken again with a better constant.
+constexpr double kDigitsLost = 8;
 
 class Stop {
  public:
@@ -41,6 +44,11 @@ class Stop {
   std::atomic<bool> asked_{false};
 };
 
+// What the second pass found in a segment, of a row whose softmaxes are known.
+struct SegmentSums {
+  double terms, moment, weight;
+};
+
 // What a thread works with. A row's sides belong to the thread that the row was given to; exponentials of segments that
 // are looked at alone, to the thread that looks.
 template <class T>
@@ -49,6 +57,7 @@ struct Workspace {
   Scratch student_exponentials, teacher_exponentials;
   std::vector<double> partials;                // one per segment
   std::vector<SegmentDivergence> divergences;  // one per segment
+  std::vector<SegmentSums> sums;               // one per segment
 
   static Workspace& of_this_thread() {
     static thread_local Workspace workspace;
@@ -103,13 +112,13 @@ class SoftmaxDivergence {
 
   // body(first column, columns) for each segment of a row, on the pool where there is one.
   template <class Body>
-  void for_each_segment(ThreadPool* pool, int64_t segment_columns, const Body& body) {
+  void for_each_segment(ThreadPool* pool, const Body& body) {
     const auto segment = [&](int64_t index) {
       if (stop_.asked()) return;
-      const int64_t begin = index * segment_columns;
-      body(begin, std::min(segment_columns, request_.columns - begin));
+      const int64_t begin = index * kSegmentColumns;
+      body(begin, std::min(kSegmentColumns, request_.columns - begin));
     };
-    const int64_t segments = ceil_divide(request_.columns, segment_columns);
+    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
     if (pool != nullptr) {
       pool->parallel_for(segments, segment);
     } else {
@@ -169,7 +178,7 @@ class SoftmaxDivergence {
 
   static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
     side.logits = static_cast<const T*>(logits) + row * stride;
-    side.inverse_temperature = static_cast<T>(1 / temperature);
+    side.scale = {static_cast<T>(1 / temperature), static_cast<T>(kPowerOfE / temperature)};
   }
 
   // The first look at one segment of one side.
@@ -177,9 +186,9 @@ class SoftmaxDivergence {
     ExponentialsTask<T> task;
     task.logits = side.logits + begin;
     task.columns = columns;
-    task.inverse_temperature = side.inverse_temperature;
+    task.scale = side.scale;
     task.exponentials = exponentials;
-    task.shifts = side.shifts.data() + begin / kBlockColumns;
+    kernels_.largest(task.logits, columns, task.maximum);
     kernels_.exponentials(task);
     side.maxima[segment] = task.maximum;
     side.sums[segment] = task.sum;
@@ -192,66 +201,80 @@ class SoftmaxDivergence {
   bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
   bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
 
-  // The value alone: one look at memory. Each segment's divergence is that between its own two softmaxes, taken while
-  // the segment is in the first-level cache, and merged afterwards.
+  // The value alone: one look at memory. Each segment is looked at on its own, and what was found is merged afterwards.
   double divergence_by_segments(Workspace<T>& work, ThreadPool* pool) {
-    work.student.prepare(request_.columns, kValueColumns);
-    work.teacher.prepare(request_.columns, kValueColumns);
+    work.student.prepare(request_.columns);
+    work.teacher.prepare(request_.columns);
     work.divergences.resize(work.student.sums.size());
     SoftmaxRow<T>& weigher = student_weighs() ? work.student : work.teacher;
     SoftmaxRow<T>& other = student_weighs() ? work.teacher : work.student;
-    for_each_segment(pool, kValueColumns, [&](int64_t begin, int64_t columns) {
-      const size_t segment = static_cast<size_t>(begin / kValueColumns);
-      Workspace<T>& own = Workspace<T>::of_this_thread();
-      DivergenceTask<T> task;
-      task.weigher = exponentiate_alone(weigher, begin, columns, segment, own.student_exponentials);
-      task.other = exponentiate_alone(other, begin, columns, segment, own.teacher_exponentials);
-      task.cross_entropy = cross_entropy();
-      task.columns = columns;
-      task.gradient_scale = 0;
-      task.gradient = nullptr;
-      task.group = kGroupVectors;
-      // A side without probability here has no softmax to compare, which merge_divergences sees by its share.
-      if (weigher.sums[segment] == 0 || other.sums[segment] == 0) {
-        work.divergences[segment] = {0, 0, 0, 0};
-        return;
-      }
-      const double constant = set_offset(task, weigher.maxima[segment], other.maxima[segment],
-                                         std::log(other.sums[segment] / weigher.sums[segment]));
-      kernels_.divergence(task);
-      work.divergences[segment] = {task.sum, task.moment, task.weight, constant};
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+      work.divergences[static_cast<size_t>(begin / kSegmentColumns)] =
+          divergence_of_segment(weigher, other, begin, columns);
     });
     if (stop_.asked()) return 0;
-    // One segment is the row, unless it is empty; its statistics alone want more.
+    // One segment is the row, unless a side of it is empty; statistics want more.
     const bool alone = work.divergences.size() == 1 && weigher.sums[0] != 0 && other.sums[0] != 0;
-    if (alone && !wants_statistics()) return work.divergences[0].terms;
-    work.student.merge();
-    work.teacher.merge();
-    if (alone) return work.divergences[0].terms;
-    return merge_divergences(weigher, other, work.divergences, cross_entropy());
+    if (!alone || wants_statistics()) {
+      work.student.merge();
+      work.teacher.merge();
+    }
+    if (!alone) return merge_divergences(weigher, other, work.divergences, cross_entropy());
+    const SegmentDivergence& whole = work.divergences[0];
+    return cross_entropy() ? whole.terms : whole.terms - minus_log1p(whole.excess);
   }
 
-  // One segment as a softmax of its own.
-  SoftmaxSide<T> exponentiate_alone(SoftmaxRow<T>& side, int64_t begin, int64_t columns, size_t segment,
-                                    Scratch& scratch) {
-    T* const exponentials = scratch.reserve<T>(kValueColumns);
-    exponentiate(side, begin, columns, segment, exponentials);
-    const int64_t first = begin / kBlockColumns, end = first + ceil_divide(columns, kBlockColumns);
-    for (int64_t block = first; block < end; ++block) {
-      const size_t i = static_cast<size_t>(block);
-      side.factors[i] = static_cast<T>(rescaling(side.shifts[i], side.maxima[segment], side.inverse_temperature) /
-                                       side.sums[segment]);
+  SegmentDivergence divergence_of_segment(SoftmaxRow<T>& weigher, SoftmaxRow<T>& other, int64_t begin,
+                                          int64_t columns) {
+    const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+    ValueTask<T> task;
+    task.cross_entropy = cross_entropy();
+    task.columns = columns;
+    task.weigher = {weigher.logits + begin, weigher.scale, 0};
+    task.other = {other.logits + begin, other.scale, 0};
+    kernels_.largest(task.weigher.logits, columns, task.weigher.maximum);
+    kernels_.largest(task.other.logits, columns, task.other.maximum);
+    const T lowest = -std::numeric_limits<T>::infinity();
+    if (task.weigher.maximum == lowest || task.other.maximum == lowest) {
+      // A side without probability here has no softmax to compare, which merge_divergences sees by its sum.
+      T* const unused = Workspace<T>::of_this_thread().student_exponentials.template reserve<T>(columns);
+      exponentiate(weigher, begin, columns, segment, unused);
+      exponentiate(other, begin, columns, segment, unused);
+      return {0, 0, 0};
     }
-    return {side.logits + begin,      exponentials,         side.factors.data() + first,
-            side.inverse_temperature, side.maxima[segment], static_cast<T>(std::log(side.sums[segment]))};
+    weigher.maxima[segment] = task.weigher.maximum;
+    other.maxima[segment] = task.other.maximum;
+    // The other side's logarithm of a sum, less the weighing one's: as if the maxima said it all, which then is put
+    // right by what the pass has found if it was so far off that digits were lost.
+    double log_sums = 0;
+    SegmentDivergence divergence;
+    for (bool again : {false, true}) {
+      task.power_shift = static_cast<T>(-log_sums * kPowerOfE);
+      divergence.constant = set_offset(task, task.weigher.maximum, task.other.maximum, -task.power_shift / kPowerOfE);
+      kernels_.divergence_value(task);
+      weigher.sums[segment] = task.weigher_sum;
+      other.sums[segment] = task.power_shift == 0 ? task.other_sum : task.other_sum * std::exp2(-task.power_shift);
+      divergence.terms = task.sum / task.weigher_sum;
+      if (cross_entropy()) {
+        divergence.terms += std::log(other.sums[segment]);
+        break;
+      }
+      // Beside a large divergence the difference is the more exact.
+      divergence.excess =
+          divergence.terms < 1 ? divergence.terms + task.moment / task.weigher_sum : task.other_sum / task.weigher_sum - 1;
+      const double lost = minus_log1p(divergence.excess);
+      if (again || !(lost > divergence.terms * (1 - 1 / kDigitsLost))) break;
+      log_sums = std::log1p(divergence.excess);
+    }
+    return divergence;
   }
 
   // Value, gradients and entropies: the exponentials of the whole row are kept, for one or two further passes.
   double divergence_by_passes(Workspace<T>& work, int64_t row, double slope, ThreadPool* pool) {
-    work.student.prepare(request_.columns, kSegmentColumns);
-    work.teacher.prepare(request_.columns, kSegmentColumns);
+    work.student.prepare(request_.columns);
+    work.teacher.prepare(request_.columns);
     work.partials.resize(work.student.sums.size());
-    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
       const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
       for (SoftmaxRow<T>* side : {&work.student, &work.teacher}) {
         exponentiate(*side, begin, columns, segment, side->exponentials + begin);
@@ -260,7 +283,6 @@ class SoftmaxDivergence {
     if (stop_.asked()) return 0;
     for (SoftmaxRow<T>* side : {&work.student, &work.teacher}) {
       side->merge();
-      side->set_factors();
     }
     if (request_.student_entropy != nullptr) request_.student_entropy[row] = entropy_of(work, work.student, pool);
     if (request_.teacher_entropy != nullptr) request_.teacher_entropy[row] = entropy_of(work, work.teacher, pool);
@@ -270,7 +292,7 @@ class SoftmaxDivergence {
   // The sum over segments, in their order, of what of_segment(first column, columns) returns.
   template <class Body>
   double sum_over_segments(Workspace<T>& work, ThreadPool* pool, const Body& of_segment) {
-    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
       work.partials[static_cast<size_t>(begin / kSegmentColumns)] = of_segment(begin, columns);
     });
     double sum = 0;
@@ -282,7 +304,8 @@ class SoftmaxDivergence {
   // Returns the latter as the pass will have it.
   template <class Task>
   static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
-    const double weigher_scale = task.weigher.inverse_temperature, other_scale = task.other.inverse_temperature;
+    const double weigher_scale = task.weigher.scale.inverse_temperature,
+                 other_scale = task.other.scale.inverse_temperature;
     const bool same_temperature = weigher_scale == other_scale;
     const double maxima = same_temperature ? (other_maximum - weigher_maximum) * other_scale
                                            : other_maximum * other_scale - weigher_maximum * weigher_scale;
@@ -337,19 +360,19 @@ class SoftmaxDivergence {
       task.weigher = weigher.segment(begin);
       task.other = other.segment(begin);
       set_offset(task, weigher.maximum, other.maximum, other.log_sum - weigher.log_sum);
-      task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.inverse_temperature));
+      task.gradient_scale = static_cast<T>(slope * static_cast<double>(side.scale.inverse_temperature));
       task.gradient = gradient == nullptr || slope == 0 ? nullptr : gradient + begin;
     };
-    work.divergences.resize(work.student.sums.size());
-    for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
+    work.sums.resize(work.student.sums.size());
+    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
       DivergenceTask<T> task;
       describe(task, begin, columns, other, other_gradient);
       task.group = weigher_gradient != nullptr ? 1 : kGroupVectors;
       kernels_.divergence(task);
-      work.divergences[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight, 0};
+      work.sums[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight};
     });
     double divergence = 0, moment = 0, weight = 0;
-    for (const SegmentDivergence& segment : work.divergences) {
+    for (const SegmentSums& segment : work.sums) {
       divergence += segment.terms;
       moment += segment.moment;
       weight += segment.weight;
@@ -357,7 +380,7 @@ class SoftmaxDivergence {
     if (weigher_gradient != nullptr && slope != 0) {
       // The mean of the score is the divergence; but only sums with the gradient's own roundings make its sum 0.
       const double mean = (cross_entropy() ? divergence : -moment) / weight;
-      for_each_segment(pool, kSegmentColumns, [&](int64_t begin, int64_t columns) {
+      for_each_segment(pool, [&](int64_t begin, int64_t columns) {
         CentredGradientTask<T> task;
         describe(task, begin, columns, weigher, weigher_gradient);
         task.mean_high = static_cast<T>(mean);

@@ -7,13 +7,10 @@
 
 namespace kullback {
 
-// A block is what stays in the first-level cache between two loops over it; lanes are summed in T within it, and
-// blocks in float64. A segment is what one thread takes of a row. Both fix the order of sums: changing them changes
-// the last bits of results.
+// A segment is what one thread takes of a row; blocks are summed on their own, and looked at once more where they hold
+// an infinite logit. Both fix the order of sums: changing them changes the last bits of results.
 constexpr int64_t kBlockColumns = 1024;
 constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
-// The segment where only the value is wanted: both sides and their exponentials stay in the first-level cache.
-constexpr int64_t kValueColumns = 2 * kBlockColumns;
 
 // How many vectors are added in their own type before they go on in float64: a float32 lane that holds one large term
 // rounds off a little of each small one that follows, always to the same side.
@@ -21,17 +18,47 @@ constexpr int64_t kGroupVectors = 8;
 
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// First pass, one side: exponentials[i] = exp((logits[i] - shifts[i / kBlockColumns]) * inverse_temperature).
+// e^((x - maximum) / T) is computed as 2^((x - maximum) * power_scale).
+template <class T>
+struct SoftmaxScale {
+  T inverse_temperature;
+  T power_scale;  // 1 / (T log 2)
+};
+
+// First pass, one side: exponentials[i] = exp((logits[i] - maximum) / T).
 template <class T>
 struct ExponentialsTask {
   const T* logits;
   int64_t columns;
-  T inverse_temperature;
+  SoftmaxScale<T> scale;
+  T maximum;        // of these logits
   T* exponentials;  // [columns]
-  T* shifts;        // [blocks]: the largest logit up to and including that block
+  // Result
+  double sum;  // of the exponentials
+};
+
+// The value alone, of one segment, in one pass: a = exp((weigher - maximum) / T), b likewise times 2^power_shift, and
+// u = log b - log a.
+template <class T>
+struct ValueTask {
+  struct Side {
+    const T* logits;
+    SoftmaxScale<T> scale;
+    T maximum;  // of these logits; finite
+  };
+  bool cross_entropy;
+  int64_t columns;
+  Side weigher;
+  Side other;
+  T power_shift;
+  bool close;  // these three as in DivergenceTask
+  T offset_high;
+  T offset_low;
   // Results
-  T maximum;   // of the segment
-  double sum;  // of exp((logits[i] - maximum) * inverse_temperature)
+  double sum;     // of the terms; the cross-entropy's are -sum a log(b), b relative to its maximum
+  double moment;  // sum a u
+  double weigher_sum;  // sum a
+  double other_sum;    // sum b
 };
 
 // One side of a segment after the first pass, with what the whole row taught.
@@ -39,10 +66,10 @@ template <class T>
 struct SoftmaxSide {
   const T* logits;
   const T* exponentials;  // of the first pass; may be the memory of this side's gradient
-  const T* factors;       // [blocks]: probability = exponential * factor
-  T inverse_temperature;
+  T factor;               // probability = exponential * factor
+  SoftmaxScale<T> scale;
   T maximum;  // of the row
-  T log_sum;  // log sum exp((logits[i] - maximum) * inverse_temperature), kept apart from the maximum
+  T log_sum;  // log sum exp((logits[i] - maximum) / T), kept apart from the maximum
 };
 
 template <class T>
@@ -72,7 +99,7 @@ struct DivergenceTask {
   // Results
   double sum;     // of the terms
   double moment;  // sum a u
-  double weight;  // sum a, the segment's share but for rounding, where more than the value is wanted
+  double weight;  // sum a, the segment's share but for rounding
 };
 
 // Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.

@@ -42,6 +42,13 @@ struct Total<F64> {
   double value() const { return sum_of(all); }
 };
 
+// The next segment moves into the second-level cache while this one is computed: the search for its maximum would wait
+// for memory.
+template <class T>
+static inline void prefetch_ahead(const T* logits) {
+  __builtin_prefetch(logits + kSegmentColumns, 0, 2);
+}
+
 template <class V>
 static inline Element<V> largest_of(V v) {
   alignas(64) Element<V> lane[V::lanes];
@@ -70,82 +77,63 @@ static inline int64_t group_end(int64_t begin, int64_t whole, int64_t vectors) {
 }
 
 template <class V>
-static inline Element<V> largest_in(const Element<V>* logits, Span span) {
+static void largest(const Element<V>* values, int64_t count, Element<V>& result) {
   const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
+  const int64_t whole = count / V::lanes * V::lanes;
   // Four chains, since each maximum waits for the one before it.
   V first = V::all(lowest), second = first, third = first, fourth = first;
   int64_t i = 0;
-  for (; i + 4 * V::lanes <= span.whole; i += 4 * V::lanes) {
-    first = maximum(first, V::load(logits + i));
-    second = maximum(second, V::load(logits + i + V::lanes));
-    third = maximum(third, V::load(logits + i + 2 * V::lanes));
-    fourth = maximum(fourth, V::load(logits + i + 3 * V::lanes));
+  for (; i + 4 * V::lanes <= whole; i += 4 * V::lanes) {
+    first = maximum(first, V::load(values + i));
+    second = maximum(second, V::load(values + i + V::lanes));
+    third = maximum(third, V::load(values + i + 2 * V::lanes));
+    fourth = maximum(fourth, V::load(values + i + 3 * V::lanes));
   }
-  for (; i < span.whole; i += V::lanes) first = maximum(first, V::load(logits + i));
-  if (span.rest > 0) second = maximum(second, V::load_first(logits + span.whole, span.rest, lowest));
-  return largest_of(maximum(maximum(first, second), maximum(third, fourth)));
+  for (; i < whole; i += V::lanes) first = maximum(first, V::load(values + i));
+  if (count > whole) second = maximum(second, V::load_first(values + whole, static_cast<int>(count - whole), lowest));
+  result = largest_of(maximum(maximum(first, second), maximum(third, fourth)));
 }
 
-// A block without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.
+// A segment without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.
 template <class V>
-static inline double empty_block(const Element<V>* logits, Element<V>* exponentials, Span span) {
+static inline double empty_segment(const ExponentialsTask<Element<V>>& task) {
   // Counted, since GCC 12 turns "if (...) sum = NaN" over float64 into a maximum, which forgets it.
   int64_t unordered = 0;
-  for (int64_t i = 0; i < span.whole + span.rest; ++i) {
-    exponentials[i] = 0;
-    unordered += logits[i] != logits[i] ? 1 : 0;
+  for (int64_t i = 0; i < task.columns; ++i) {
+    task.exponentials[i] = 0;
+    unordered += task.logits[i] != task.logits[i] ? 1 : 0;
   }
   return unordered > 0 ? FloatBits<Element<V>>::nan : 0;
 }
 
 template <class V>
-static inline double exponentials_of_block(const Element<V>* logits, Element<V>* exponentials, Span span,
-                                           Element<V> shift, Element<V> inverse_temperature) {
-  const V shifts = V::all(shift), scale = V::all(inverse_temperature);
+static void exponentials(ExponentialsTask<Element<V>>& task) {
+  const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
+  if (task.maximum == lowest) {
+    task.sum = empty_segment<V>(task);
+    return;
+  }
+  const V maxima = V::all(task.maximum), scale = V::all(task.scale.power_scale);
+  const int64_t whole = task.columns / V::lanes * V::lanes;
   Total<V> total;
-  for (int64_t i = 0; i < span.whole;) {
-    const int64_t end = group_end<V>(i, span.whole, kGroupVectors);
+  for (int64_t i = 0; i < whole;) {
+    const int64_t end = group_end<V>(i, whole, kGroupVectors);
     V sum = constant<V>(0);
     for (; i < end; i += V::lanes) {
-      // Blocks to come move into the second-level cache while this one is computed: the search for their maximum would
-      // wait for memory. Two blocks ahead was faster than one, and either much faster than none.
-      __builtin_prefetch(logits + i + 2 * kBlockColumns, 0, 2);
-      const V e = exp_nonpositive((V::load(logits + i) - shifts) * scale);
-      e.store(exponentials + i);
+      prefetch_ahead(task.logits + i);
+      const V e = exp2((V::load(task.logits + i) - maxima) * scale);
+      e.store(task.exponentials + i);
       sum = sum + e;
     }
     total.add(sum);
   }
-  if (span.rest > 0) {
-    const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-    const V e = exp_nonpositive((V::load_first(logits + span.whole, span.rest, lowest) - shifts) * scale);
-    e.store_first(exponentials + span.whole, span.rest);
+  const int rest = static_cast<int>(task.columns - whole);
+  if (rest > 0) {
+    const V e = exp2((V::load_first(task.logits + whole, rest, lowest) - maxima) * scale);
+    e.store_first(task.exponentials + whole, rest);
     total.add(e);
   }
-  return total.value();
-}
-
-template <class V>
-static void exponentials(ExponentialsTask<Element<V>>& task) {
-  using T = Element<V>;
-  const T lowest = static_cast<T>(-FloatBits<T>::infinity);
-  T shift = lowest;
-  double sum = 0;
-  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
-    const Span span = span_of<V>(block, task.columns);
-    const T* logits = task.logits + span.begin;
-    T* out = task.exponentials + span.begin;
-    const T largest = largest_in<V>(logits, span);
-    if (!(largest <= shift)) {
-      if (sum != 0) sum *= std::exp((static_cast<double>(shift) - largest) * task.inverse_temperature);
-      shift = largest;
-    }
-    task.shifts[block] = shift;
-    sum += shift == lowest ? empty_block<V>(logits, out, span)
-                           : exponentials_of_block<V>(logits, out, span, shift, task.inverse_temperature);
-  }
-  task.maximum = shift;
-  task.sum = sum;
+  task.sum = total.value();
 }
 
 // Either a whole vector or its first `rest` lanes, the others being `fill`.
@@ -167,7 +155,7 @@ struct SideVectors {
   V scale, maximum, log_sum;
 
   explicit KULLBACK_INLINE SideVectors(const SoftmaxSide<Element<V>>& side)
-      : scale(V::all(side.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
+      : scale(V::all(side.scale.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
 
   KULLBACK_INLINE V below_maximum(V logits) const { return (logits - maximum) * scale; }
   KULLBACK_INLINE V log_probability(V logits) const { return below_maximum(logits) - log_sum; }
@@ -212,9 +200,9 @@ template <class V>
 static void entropy(EntropyTask<Element<V>>& task) {
   const SideVectors<V> side(task.side);
   task.entropy = 0;
+  const V factor = V::all(task.side.factor);
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
     const Span span = span_of<V>(block, task.columns);
-    const V factor = V::all(task.side.factors[block]);
     const Element<V>* logits = task.side.logits + span.begin;
     const Element<V>* exponentials = task.side.exponentials + span.begin;
     Total<V> total;
@@ -235,17 +223,14 @@ static void entropy(EntropyTask<Element<V>>& task) {
 
 // Compile-time choices of the second pass. Careful: zero probabilities and infinite logits are looked at one by one,
 // and b is computed anew, since the gradient may have overwritten the exponentials.
-enum class Wanted { kValue, kMean, kGradient };
-
-template <class V_, class Formula_, bool Close_, Wanted Wanted_, bool Careful_>
+template <class V_, class Formula_, bool Close_, bool Gradient_, bool Careful_>
 struct SecondPass {
   using V = V_;
   using Formula = Formula_;
   static constexpr bool kClose = Close_;
-  static constexpr bool kGradient = Wanted_ == Wanted::kGradient;
-  static constexpr bool kWeights = Wanted_ != Wanted::kValue;
+  static constexpr bool kGradient = Gradient_;
   static constexpr bool kCareful = Careful_;
-  using Carefully = SecondPass<V_, Formula_, Close_, Wanted_, true>;
+  using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
 };
 
 // Sums over lanes: of the terms, of a u, and of a.
@@ -264,7 +249,7 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
   at.u = pair.template log_ratio<Pass::kClose>(weigher_logits, other_logits);
   at.log_b = pair.other.log_probability(other_logits);
-  at.b = Pass::kCareful ? exp_nonpositive(at.log_b)
+  at.b = Pass::kCareful ? exp2(at.log_b * constant<V>(1.4426950408889634))
                         : load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
   const auto weightless = equal(at.a, constant<V>(0));
   if constexpr (Pass::kGradient) {
@@ -274,7 +259,7 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   const V term = Pass::Formula::term(at);
   sums.terms = sums.terms + (Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term);
   sums.moments = fma(at.a, Pass::kCareful ? zero_where(weightless, at.u) : at.u, sums.moments);
-  if constexpr (Pass::kWeights) sums.weights = sums.weights + at.a;
+  sums.weights = sums.weights + at.a;
 }
 
 struct BlockSums {
@@ -285,7 +270,7 @@ template <class Pass, class V = typename Pass::V>
 static inline BlockSums divergence_of_block(const PairVectors<V>& pair, const DivergenceTask<Element<V>>& task,
                                             int64_t block) {
   const Span span = span_of<V>(block, task.columns);
-  const V weigher_factor = V::all(task.weigher.factors[block]), other_factor = V::all(task.other.factors[block]);
+  const V weigher_factor = V::all(task.weigher.factor), other_factor = V::all(task.other.factor);
   const int64_t whole_end = span.begin + span.whole;
   Total<V> terms, moments, weights;
   for (int64_t i = span.begin; i < whole_end;) {
@@ -296,14 +281,14 @@ static inline BlockSums divergence_of_block(const PairVectors<V>& pair, const Di
     }
     terms.add(sums.terms);
     moments.add(sums.moments);
-    if constexpr (Pass::kWeights) weights.add(sums.weights);
+    weights.add(sums.weights);
   }
   if (span.rest > 0) {
     LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
     divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, whole_end, span.rest, sums);
     terms.add(sums.terms);
     moments.add(sums.moments);
-    if constexpr (Pass::kWeights) weights.add(sums.weights);
+    weights.add(sums.weights);
   }
   return {terms.value(), moments.value(), weights.value()};
 }
@@ -324,11 +309,8 @@ static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
 
 template <class V, class Formula, bool Close>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.gradient != nullptr) {
-    return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kGradient, false>>(task);
-  }
-  if (task.group == 1) return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kMean, false>>(task);
-  return divergence_of_segment<SecondPass<V, Formula, Close, Wanted::kValue, false>>(task);
+  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, Close, true, false>>(task);
+  return divergence_of_segment<SecondPass<V, Formula, Close, false, false>>(task);
 }
 
 template <class V, class Formula>
@@ -359,15 +341,13 @@ template <class V, class Formula, bool Close>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
   const V high = V::all(task.mean_high), low = V::all(task.mean_low);
-  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
-    const Span span = span_of<V>(block, task.columns);
-    const V factor = V::all(task.weigher.factors[block]);
-    const int64_t end = span.begin + span.whole;
-    for (int64_t i = span.begin; i < end; i += V::lanes) {
-      centred_lanes<V, Formula, Close, true>(pair, task, factor, high, low, i, 0);
-    }
-    if (span.rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, high, low, end, span.rest);
+  const V factor = V::all(task.weigher.factor);
+  const int64_t whole = task.columns / V::lanes * V::lanes;
+  for (int64_t i = 0; i < whole; i += V::lanes) {
+    centred_lanes<V, Formula, Close, true>(pair, task, factor, high, low, i, 0);
   }
+  const int rest = static_cast<int>(task.columns - whole);
+  if (rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, high, low, whole, rest);
 }
 
 template <class V, class Formula>

@@ -3,10 +3,10 @@
 // The monoid of a side: a segment is known by its maximum m and its sum of e^((x - m) / T); two segments merge to the
 // larger maximum and the sum of both, rescaled.
 //
-// The monoid of a divergence: a segment is known by sum a (e^u - 1 - u) and sum a u, where a is the segment's own
-// softmax and u + c the true log ratio, c any constant near it. Another constant is reached in closed form, so segments
-// merge, and the exact divergence of the whole is sum a (e^u - 1 - u) - (R - log(1 + R)), R = sum a (e^u - 1): of the
-// other side's normaliser nothing is used but that it is one, so its rounding does not matter.
+// The monoid of a divergence: a segment is known by T = sum a (e^u - 1 - u) and R = sum a (e^u - 1), where a sums to one
+// over the segment and u + c is the true log ratio, c any constant near it. Another constant is reached in closed form,
+// so segments merge, and the exact divergence of the whole is T - (R - log(1 + R)): of the other side's normaliser
+// nothing is used but that it is one, so its rounding does not matter.
 #ifndef KULLBACK_CPU_SOFTMAX_ROW_H
 #define KULLBACK_CPU_SOFTMAX_ROW_H
 
@@ -20,35 +20,31 @@
 
 namespace kullback {
 
-// e^((shift - reference) scale), without a call where there is nothing to shift, which is the rule.
-inline double rescaling(double shift, double reference, double scale) {
-  return shift == reference ? 1 : std::exp((shift - reference) * scale);
-}
-
-// What the second pass found between a segment's own softmaxes.
+// What one pass over a segment says of the divergence.
 struct SegmentDivergence {
-  double terms;     // sum a (e^u - 1 - u), or the cross-entropy's terms
-  double moment;    // sum a u
-  double weight;    // sum a
-  double constant;  // c, above, less the difference of the segments' maxima
+  double terms;     // T, or the cross-entropy of the segment's own softmaxes
+  double excess;    // R
+  double constant;  // c, less the difference of the segments' maxima
 };
+
+// x - log(1 + x), without the loss of digits near 0.
+inline double minus_log1p(double x) {
+  const double log = std::log1p(x);
+  return std::fabs(log) < 1 ? scalar::expm1_minus(log) : x - log;
+}
 
 template <class T>
 struct SoftmaxRow {
   const T* logits;
   T* exponentials;  // of the whole row; unused where only the value is wanted
-  T inverse_temperature;
-  std::vector<T> shifts, factors;  // one per block; factors: see SoftmaxSide
-  std::vector<T> maxima;           // one per segment
-  std::vector<double> sums;        // one per segment
-  std::vector<double> shares;      // one per segment: its part of the probability
-  double maximum, sum, log_sum;    // sum of e^((x - maximum) / T)
+  SoftmaxScale<T> scale;
+  std::vector<T> maxima;         // one per segment
+  std::vector<double> sums;      // one per segment, of e^((x - its maximum) / T)
+  std::vector<double> shares;    // one per segment: its part of the probability
+  double maximum, sum, log_sum;  // sum of e^((x - maximum) / T)
 
-  void prepare(int64_t columns, int64_t segment_columns) {
-    const size_t blocks = static_cast<size_t>(ceil_divide(columns, kBlockColumns));
-    const size_t segments = static_cast<size_t>(ceil_divide(columns, segment_columns));
-    shifts.resize(blocks);
-    factors.resize(blocks);
+  void prepare(int64_t columns) {
+    const size_t segments = static_cast<size_t>(ceil_divide(columns, kSegmentColumns));
     maxima.resize(segments);
     sums.resize(segments);
     shares.resize(segments);
@@ -60,7 +56,8 @@ struct SoftmaxRow {
     for (const T m : maxima) maximum = m > maximum || m != m ? static_cast<double>(m) : maximum;
     sum = 0;
     for (size_t i = 0; i < maxima.size(); ++i) {
-      shares[i] = sums[i] * rescaling(maxima[i], maximum, inverse_temperature);
+      // Without a call where there is nothing to rescale, which is the rule for short rows.
+      shares[i] = static_cast<double>(maxima[i]) == maximum ? sums[i] : sums[i] * std::exp(below_maximum(i));
       sum += shares[i];
     }
     if (std::isinf(maximum)) sum = std::numeric_limits<double>::quiet_NaN();
@@ -70,30 +67,24 @@ struct SoftmaxRow {
 
   // The logarithm of shares[i], which may be far below what a share can be.
   double log_share(size_t i) const { return below_maximum(i) + (std::log(sums[i]) - log_sum); }
-  double below_maximum(size_t i) const { return (maxima[i] - maximum) * inverse_temperature; }
+  double below_maximum(size_t i) const { return (maxima[i] - maximum) * scale.inverse_temperature; }
 
-  double log_sum_exp() const { return maximum * inverse_temperature + log_sum; }
-
-  // After merge(): what turns each block's exponentials into probabilities of the whole row.
-  void set_factors() {
-    for (size_t block = 0; block < shifts.size(); ++block) {
-      const bool again = block > 0 && shifts[block] == shifts[block - 1];
-      factors[block] =
-          again ? factors[block - 1] : static_cast<T>(rescaling(shifts[block], maximum, inverse_temperature) / sum);
-    }
-  }
+  double log_sum_exp() const { return maximum * scale.inverse_temperature + log_sum; }
 
   SoftmaxSide<T> segment(int64_t begin) const {
-    return {logits + begin,      exponentials + begin,    factors.data() + begin / kBlockColumns,
-            inverse_temperature, static_cast<T>(maximum), static_cast<T>(log_sum)};
+    const size_t i = static_cast<size_t>(begin / kSegmentColumns);
+    // An empty segment has 0, or NaN where the whole row is empty.
+    const double factor = sums[i] == 0 ? shares[i] : shares[i] / sums[i];
+    return {logits + begin, exponentials + begin, static_cast<T>(factor), scale, static_cast<T>(maximum),
+            static_cast<T>(log_sum)};
   }
 
   // The first column that holds the maximum, or -1 where there is no softmax.
   int64_t argmax(int64_t columns) const {
     if (std::isnan(log_sum)) return -1;
-    size_t block = 0;
-    while (shifts[block] != static_cast<T>(maximum)) ++block;
-    int64_t best = static_cast<int64_t>(block) * kBlockColumns;
+    size_t segment = 0;
+    while (maxima[segment] != static_cast<T>(maximum)) ++segment;
+    int64_t best = static_cast<int64_t>(segment) * kSegmentColumns;
     while (best < columns && logits[best] != static_cast<T>(maximum)) ++best;
     return best;
   }
@@ -124,16 +115,14 @@ double merge_divergences(const SoftmaxRow<T>& weigher, const SoftmaxRow<T>& othe
         (other.below_maximum(i) - weigher.below_maximum(i)) + (segment.constant - (other.log_sum - weigher.log_sum));
     if (std::fabs(shift) < 1) {
       const double second_order = scalar::expm1_minus(shift), growth = shift + second_order;
-      // Beside a large divergence it is all rounding, and does not matter.
-      const double own_excess = segment.terms < 1 ? segment.terms + segment.moment : 0;
-      sum += a * (segment.terms + second_order + growth * own_excess);
-      excess += a * (growth + (1 + growth) * own_excess);
+      sum += a * (segment.terms + second_order + growth * segment.excess);
+      excess += a * (growth + (1 + growth) * segment.excess);
     } else {
-      sum += b - a - a * (shift + segment.moment);
+      sum += b - a - a * (shift + segment.excess - segment.terms);
       excess += b - a;
     }
   }
-  return cross_entropy ? sum : sum - (excess - std::log1p(excess));
+  return cross_entropy ? sum : sum - minus_log1p(excess);
 }
 
 }  // namespace kullback

@@ -27,6 +27,7 @@ KULLBACK_INLINE V pull(const Column<V>& at) {
 }
 
 struct KullbackLeibler {
+  static constexpr bool kInSums = true;  // sum b - sum a - sum a u is the sum of its terms
   template <class V>
   static KULLBACK_INLINE V term(const Column<V>& at) {
     const V near = at.a * expm1_minus(at.u);
@@ -44,6 +45,7 @@ struct KullbackLeibler {
 };
 
 struct CrossEntropy {
+  static constexpr bool kInSums = false;
   template <class V>
   static KULLBACK_INLINE V term(const Column<V>& at) {
     return fnma(at.a, at.log_b, constant<V>(0));

@@ -68,7 +68,8 @@ test("a file in an operation's room belongs to an operation", (t) => {
       .filter((stem) => !stem.startsWith("isa_"));
     const allowed = [...known, ...operations, ...operations.map(kebab)];
     t.deepEqual(
-      stems.filter((stem) => !allowed.includes(stem)),
+      // An operation in several files says so by its stem: softmax_divergence, softmax_divergence_value.
+      stems.filter((stem) => !allowed.some((name) => stem === name || stem.startsWith(`${name}_`))),
       [],
       `in ${room}`,
     );

@@ -1,7 +1,5 @@
 // The vector types on AVX2 and FMA: two 256-bit registers stand for one 64-byte vector. The names are baseline.h's.
 
-constexpr bool kFused = true;
-
 struct Mask32 {
   __m256 low, high;
 };
@@ -127,22 +125,21 @@ KULLBACK_INLINE __m256d power_of_two(__m256d shifted) {
 KULLBACK_INLINE F32 power_of_two(F32 shifted) { return {power_of_two(shifted.low), power_of_two(shifted.high)}; }
 KULLBACK_INLINE F64 power_of_two(F64 shifted) { return {power_of_two(shifted.low), power_of_two(shifted.high)}; }
 
-// The biased exponent, set into the mantissa of 2^23 (2^52), is an integer that a subtraction turns into a float.
 KULLBACK_INLINE __m256 split_exponent(__m256 x, __m256& mantissa) {
   using Bits = FloatBits<float>;
   const __m256i shifted = _mm256_add_epi32(_mm256_castps_si256(x), _mm256_set1_epi32(Bits::one - Bits::sqrt_half));
   mantissa = _mm256_castsi256_ps(
       _mm256_add_epi32(_mm256_and_si256(shifted, _mm256_set1_epi32(0x007fffff)), _mm256_set1_epi32(Bits::sqrt_half)));
-  const __m256i biased = _mm256_or_si256(_mm256_srli_epi32(shifted, 23), _mm256_set1_epi32(0x4b000000));
-  return _mm256_sub_ps(_mm256_castsi256_ps(biased), _mm256_set1_ps(8388608.0f + 127.0f));
+  const __m256i biased = _mm256_or_si256(_mm256_srli_epi32(shifted, 23), _mm256_set1_epi32(Bits::integer_one));
+  return _mm256_sub_ps(_mm256_castsi256_ps(biased), _mm256_set1_ps(static_cast<float>(Bits::integer_bias)));
 }
 KULLBACK_INLINE __m256d split_exponent(__m256d x, __m256d& mantissa) {
   using Bits = FloatBits<double>;
   const __m256i shifted = _mm256_add_epi64(_mm256_castpd_si256(x), _mm256_set1_epi64x(Bits::one - Bits::sqrt_half));
   mantissa = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_and_si256(shifted, _mm256_set1_epi64x(0x000fffffffffffff)),
                                                   _mm256_set1_epi64x(Bits::sqrt_half)));
-  const __m256i biased = _mm256_or_si256(_mm256_srli_epi64(shifted, 52), _mm256_set1_epi64x(0x4330000000000000));
-  return _mm256_sub_pd(_mm256_castsi256_pd(biased), _mm256_set1_pd(4503599627370496.0 + 1023.0));
+  const __m256i biased = _mm256_or_si256(_mm256_srli_epi64(shifted, 52), _mm256_set1_epi64x(Bits::integer_one));
+  return _mm256_sub_pd(_mm256_castsi256_pd(biased), _mm256_set1_pd(Bits::integer_bias));
 }
 KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
   return {split_exponent(x.low, mantissa.low), split_exponent(x.high, mantissa.high)};

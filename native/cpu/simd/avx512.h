@@ -1,7 +1,5 @@
 // The vector types on AVX-512 (F, DQ): one 512-bit register. The names are baseline.h's.
 
-constexpr bool kFused = true;
-
 struct Mask32 {
   __mmask16 bits;
 };

@@ -1,4 +1,5 @@
-// The vector types without instruction sets: plain loops over lanes, which any compiler for any processor accepts.
+// The vector types of a processor that nothing is known of: four vectors of 16 bytes, in the compilers' own notation,
+// which becomes SSE2 on any x86-64 and NEON or plain loops elsewhere.
 // This file is also the definition that avx2.h, avx512.h and neon.h follow, name by name.
 //
 // A vector is 64 bytes on every instruction set: F32 has 16 lanes and F64 has 8, whatever the registers hold. Sums run
@@ -7,121 +8,129 @@
 //
 // No include guard and no namespace: each isa_*.cc includes its header once, inside its own target region.
 
-// Whether fma() and fnma() round once.
-constexpr bool kFused = false;
-
-template <class T, int N>
-struct Mask {
-  bool lane[N];
+template <class T>
+struct Register;
+template <>
+struct Register<float> {
+  typedef float Type __attribute__((vector_size(16)));
+  typedef int32_t Bits __attribute__((vector_size(16)));
+  typedef uint32_t Unsigned __attribute__((vector_size(16)));
+};
+template <>
+struct Register<double> {
+  typedef double Type __attribute__((vector_size(16)));
+  typedef int64_t Bits __attribute__((vector_size(16)));
+  typedef uint64_t Unsigned __attribute__((vector_size(16)));
 };
 
-template <class T, int N>
+// All bits of a lane or none.
+template <class T>
+struct Mask {
+  typename Register<T>::Bits part[4];
+};
+
+template <class T>
 struct Lanes {
   using Element = T;
-  static constexpr int lanes = N;
-  T lane[N];
+  using Part = typename Register<T>::Type;
+  static constexpr int per_part = 16 / sizeof(T);
+  static constexpr int lanes = 4 * per_part;
+  Part part[4];
 
   static KULLBACK_INLINE Lanes all(T value) {
-    Lanes r;
-    for (int i = 0; i < N; ++i) r.lane[i] = value;
-    return r;
+    const Part filled = Part{} + value;
+    return {{filled, filled, filled, filled}};
   }
   static KULLBACK_INLINE Lanes load(const T* from) {
-    Lanes r;
-    for (int i = 0; i < N; ++i) r.lane[i] = from[i];
-    return r;
+    struct __attribute__((packed, may_alias)) Unaligned {
+      Part part;
+    };
+    const auto* parts = reinterpret_cast<const Unaligned*>(from);
+    return {{parts[0].part, parts[1].part, parts[2].part, parts[3].part}};
   }
   // The first `count` lanes come from memory, the others are `fill`; nothing beyond them is read.
   static KULLBACK_INLINE Lanes load_first(const T* from, int count, T fill) {
-    Lanes r;
-    for (int i = 0; i < N; ++i) r.lane[i] = i < count ? from[i] : fill;
-    return r;
+    T lane[lanes];
+    for (int i = 0; i < lanes; ++i) lane[i] = i < count ? from[i] : fill;
+    return load(lane);
   }
   KULLBACK_INLINE void store(T* to) const {
-    for (int i = 0; i < N; ++i) to[i] = lane[i];
+    for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * per_part, &part[i], sizeof part[i]);
   }
   KULLBACK_INLINE void store_first(T* to, int count) const {
+    T lane[lanes];
+    store(lane);
     for (int i = 0; i < count; ++i) to[i] = lane[i];
   }
 };
 
-using F32 = Lanes<float, 16>;
-using F64 = Lanes<double, 8>;
+using F32 = Lanes<float>;
+using F64 = Lanes<double>;
 
-#define KULLBACK_LANEWISE(result, name, parameters, expression) \
-  template <class T, int N>                                     \
-  KULLBACK_INLINE result<T, N> name parameters {                \
-    result<T, N> r;                                             \
-    for (int i = 0; i < N; ++i) r.lane[i] = (expression);       \
+// Written out, since compilers keep what a loop indexes in memory until they unroll it, which takes them minutes.
+#define KULLBACK_PART(index, expression) \
+  {                                      \
+    constexpr int i = index;             \
+    r.part[i] = (expression);            \
+  }
+#define KULLBACK_PARTWISE(Result, name, parameters, expression) \
+  template <class T>                                            \
+  KULLBACK_INLINE Result<T> name parameters {                   \
+    Result<T> r;                                                \
+    KULLBACK_PART(0, expression)                                \
+    KULLBACK_PART(1, expression)                                \
+    KULLBACK_PART(2, expression)                                \
+    KULLBACK_PART(3, expression)                                \
     return r;                                                   \
   }
-#define KULLBACK_PAIR (Lanes<T, N> a, Lanes<T, N> b)
-KULLBACK_LANEWISE(Lanes, operator+, KULLBACK_PAIR, a.lane[i] + b.lane[i])
-KULLBACK_LANEWISE(Lanes, operator-, KULLBACK_PAIR, a.lane[i] - b.lane[i])
-KULLBACK_LANEWISE(Lanes, operator*, KULLBACK_PAIR, a.lane[i] * b.lane[i])
-KULLBACK_LANEWISE(Lanes, operator/, KULLBACK_PAIR, a.lane[i] / b.lane[i])
+#define KULLBACK_PAIR (Lanes<T> a, Lanes<T> b)
+KULLBACK_PARTWISE(Lanes, operator+, KULLBACK_PAIR, a.part[i] + b.part[i])
+KULLBACK_PARTWISE(Lanes, operator-, KULLBACK_PAIR, a.part[i] - b.part[i])
+KULLBACK_PARTWISE(Lanes, operator*, KULLBACK_PAIR, a.part[i] * b.part[i])
+KULLBACK_PARTWISE(Lanes, operator/, KULLBACK_PAIR, a.part[i] / b.part[i])
 // maximum(a, b) and minimum(a, b) are b where either is NaN, as x86 has it.
-KULLBACK_LANEWISE(Lanes, maximum, KULLBACK_PAIR, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
-KULLBACK_LANEWISE(Lanes, minimum, KULLBACK_PAIR, a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i])
-KULLBACK_LANEWISE(Mask, less, KULLBACK_PAIR, a.lane[i] < b.lane[i])
-KULLBACK_LANEWISE(Mask, equal, KULLBACK_PAIR, a.lane[i] == b.lane[i])
+KULLBACK_PARTWISE(Lanes, maximum, KULLBACK_PAIR, a.part[i] > b.part[i] ? a.part[i] : b.part[i])
+KULLBACK_PARTWISE(Lanes, minimum, KULLBACK_PAIR, a.part[i] < b.part[i] ? a.part[i] : b.part[i])
+KULLBACK_PARTWISE(Mask, less, KULLBACK_PAIR, a.part[i] < b.part[i])
+KULLBACK_PARTWISE(Mask, equal, KULLBACK_PAIR, a.part[i] == b.part[i])
 #undef KULLBACK_PAIR
-KULLBACK_LANEWISE(Lanes, absolute, (Lanes<T, N> a), a.lane[i] < 0 ? -a.lane[i] : a.lane[i])
-KULLBACK_LANEWISE(Lanes, fma, (Lanes<T, N> a, Lanes<T, N> b, Lanes<T, N> c), a.lane[i] * b.lane[i] + c.lane[i])
+KULLBACK_PARTWISE(Mask, both, (Mask<T> a, Mask<T> b), a.part[i] & b.part[i])
+KULLBACK_PARTWISE(Lanes, select, (Mask<T> m, Lanes<T> yes, Lanes<T> no), m.part[i] ? yes.part[i] : no.part[i])
+KULLBACK_PARTWISE(Lanes, fma, (Lanes<T> a, Lanes<T> b, Lanes<T> c), a.part[i] * b.part[i] + c.part[i])
 // fnma(a, b, c) = c - a * b
-KULLBACK_LANEWISE(Lanes, fnma, (Lanes<T, N> a, Lanes<T, N> b, Lanes<T, N> c), c.lane[i] - a.lane[i] * b.lane[i])
-KULLBACK_LANEWISE(Lanes, select, (Mask<T, N> m, Lanes<T, N> yes, Lanes<T, N> no), m.lane[i] ? yes.lane[i] : no.lane[i])
+KULLBACK_PARTWISE(Lanes, fnma, (Lanes<T> a, Lanes<T> b, Lanes<T> c), c.part[i] - a.part[i] * b.part[i])
+#define KULLBACK_AS(Kind, value) ((typename Register<T>::Kind)(value))
+KULLBACK_PARTWISE(Lanes, absolute, (Lanes<T> a), KULLBACK_AS(Type, KULLBACK_AS(Unsigned, a.part[i]) << 1 >> 1))
 // v, but 0 where m
-KULLBACK_LANEWISE(Lanes, zero_where, (Mask<T, N> m, Lanes<T, N> v), m.lane[i] ? T{0} : v.lane[i])
-KULLBACK_LANEWISE(Mask, both, (Mask<T, N> a, Mask<T, N> b), a.lane[i] && b.lane[i])
-#undef KULLBACK_LANEWISE
+KULLBACK_PARTWISE(Lanes, zero_where, (Mask<T> m, Lanes<T> v),
+                  KULLBACK_AS(Type, KULLBACK_AS(Bits, v.part[i]) & ~m.part[i]))
+// 2^n out of `shifted` = FloatBits::round_magic + n: the magic number leaves n + bias in the low mantissa bits.
+KULLBACK_PARTWISE(Lanes, power_of_two, (Lanes<T> shifted),
+                  KULLBACK_AS(Type, KULLBACK_AS(Unsigned, shifted.part[i]) << FloatBits<T>::mantissa_bits))
+#undef KULLBACK_PARTWISE
+#undef KULLBACK_PART
 
 // Lanes 0 to 7 and 8 to 15.
-KULLBACK_INLINE F64 widen_low(F32 v) {
-  F64 r;
-  for (int i = 0; i < 8; ++i) r.lane[i] = v.lane[i];
-  return r;
+KULLBACK_INLINE F64 widen(F32::Part first, F32::Part second) {
+  using Part = F64::Part;
+  return {{Part{first[0], first[1]}, Part{first[2], first[3]}, Part{second[0], second[1]}, Part{second[2], second[3]}}};
 }
-KULLBACK_INLINE F64 widen_high(F32 v) {
-  F64 r;
-  for (int i = 0; i < 8; ++i) r.lane[i] = v.lane[i + 8];
-  return r;
-}
+KULLBACK_INLINE F64 widen_low(F32 v) { return widen(v.part[0], v.part[1]); }
+KULLBACK_INLINE F64 widen_high(F32 v) { return widen(v.part[2], v.part[3]); }
 
-template <class To, class From>
-KULLBACK_INLINE To bits_of(From value) {
-  static_assert(sizeof(To) == sizeof(From));
-  To r;
-  __builtin_memcpy(&r, &value, sizeof r);
-  return r;
-}
-
-// 2^n out of `shifted` = FloatBits::round_magic + n: the magic number leaves n + bias in the low mantissa bits.
-KULLBACK_INLINE F32 power_of_two(F32 shifted) {
-  for (float& x : shifted.lane) x = bits_of<float>(bits_of<uint32_t>(x) << 23);
-  return shifted;
-}
-KULLBACK_INLINE F64 power_of_two(F64 shifted) {
-  for (double& x : shifted.lane) x = bits_of<double>(bits_of<uint64_t>(x) << 52);
-  return shifted;
-}
-
-// x = mantissa * 2^exponent with mantissa in [sqrt(1/2), sqrt(2)); x positive and normal.
-KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
-  F32 exponent;
-  for (int i = 0; i < 16; ++i) {
-    const uint32_t shifted = bits_of<uint32_t>(x.lane[i]) + (FloatBits<float>::one - FloatBits<float>::sqrt_half);
-    exponent.lane[i] = static_cast<float>(static_cast<int>(shifted >> 23) - 127);
-    mantissa.lane[i] = bits_of<float>((shifted & 0x007fffffu) + FloatBits<float>::sqrt_half);
+// x = mantissa * 2^exponent with mantissa in [sqrt(1/2), sqrt(2)); x positive and normal. The biased exponent, set into
+// the mantissa of 2^23 (2^52), is an integer that a subtraction turns into a float.
+template <class T>
+KULLBACK_INLINE Lanes<T> split_exponent(Lanes<T> x, Lanes<T>& mantissa) {
+  using Bits = FloatBits<T>;
+  constexpr auto mantissa_mask = (decltype(Bits::one){1} << Bits::mantissa_bits) - 1;
+  Lanes<T> exponent;
+  for (int i = 0; i < 4; ++i) {
+    const auto shifted = KULLBACK_AS(Unsigned, x.part[i]) + (Bits::one - Bits::sqrt_half);
+    mantissa.part[i] = KULLBACK_AS(Type, (shifted & mantissa_mask) + Bits::sqrt_half);
+    const auto biased = (shifted >> Bits::mantissa_bits) | Bits::integer_one;
+    exponent.part[i] = KULLBACK_AS(Type, biased) - static_cast<T>(Bits::integer_bias);
   }
   return exponent;
 }
-KULLBACK_INLINE F64 split_exponent(F64 x, F64& mantissa) {
-  F64 exponent;
-  for (int i = 0; i < 8; ++i) {
-    const uint64_t shifted = bits_of<uint64_t>(x.lane[i]) + (FloatBits<double>::one - FloatBits<double>::sqrt_half);
-    exponent.lane[i] = static_cast<double>(static_cast<int>(shifted >> 52) - 1023);
-    mantissa.lane[i] = bits_of<double>((shifted & 0x000fffffffffffffull) + FloatBits<double>::sqrt_half);
-  }
-  return exponent;
-}
+#undef KULLBACK_AS

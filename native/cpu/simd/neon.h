@@ -1,7 +1,5 @@
 // The vector types on NEON (AArch64): four 128-bit registers stand for one 64-byte vector. The names are baseline.h's.
 
-constexpr bool kFused = true;
-
 struct Mask32 {
   uint32x4_t part[4];
 };

@@ -1,0 +1,142 @@
+// softmax_divergence, the value alone: a softmax divergence's value alone, of one segment of one row, in one pass that stores nothing.
+//   formula  math/divergence.inl.h, over a and b that are not normalised: softmax_row.h merges segments of any scale
+//   shapes   weigher, other [columns], one segment (<= kSegmentColumns) of one row
+//   traffic  2 elements a column from memory, which the search for the maxima has just brought into the cache
+//   work     2 exponentials and about 25 further operations a column; binds: arithmetic
+//   stable   u is taken between the logits where the sides lie close, and between powers of two where they lie apart
+//   order    8 vectors of 16 (8) lanes, from there on in float64: over a block of 1024 columns, blocks, segments
+//   edges    as in softmax_divergence.inl.h; the maxima are finite, or +inf or beside a NaN, which makes the sums NaN
+//   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
+
+// How the terms of a block are summed. Term by term keeps the digits of a small divergence. In sums, sum b - sum a -
+// sum a u, is what a large one can do with. Careful looks at zero probabilities and infinite logits one by one.
+enum class Summing { kInSums, kTermByTerm, kCareful };
+
+template <class V_, class Formula_, bool Close_>
+struct ValuePass {
+  using V = V_;
+  using Formula = Formula_;
+  static constexpr bool kClose = Close_;
+};
+
+// The scalars of a task as vectors.
+template <class V>
+struct ValueVectors {
+  V weigher_maximum, weigher_power, other_maximum, other_power, other_scale, power_shift, offset_high, offset_low;
+
+  explicit KULLBACK_INLINE ValueVectors(const ValueTask<Element<V>>& task)
+      : weigher_maximum(V::all(task.weigher.maximum)),
+        weigher_power(V::all(task.weigher.scale.power_scale)),
+        other_maximum(V::all(task.other.maximum)),
+        other_power(V::all(task.other.scale.power_scale)),
+        other_scale(V::all(task.other.scale.inverse_temperature)),
+        power_shift(V::all(task.power_shift)),
+        offset_high(V::all(task.offset_high)),
+        offset_low(V::all(task.offset_low)) {}
+};
+
+template <class V>
+struct ValueSums {
+  V terms, moments, weighers, others;
+  KULLBACK_INLINE ValueSums()
+      : terms(constant<V>(0)), moments(constant<V>(0)), weighers(constant<V>(0)), others(constant<V>(0)) {}
+};
+
+template <class Pass, Summing kSumming, bool Whole, class V = typename Pass::V>
+static KULLBACK_INLINE void value_lanes(const ValueVectors<V>& with, const ValueTask<Element<V>>& task, int64_t i,
+                                        int rest, ValueSums<V>& sums) {
+  constexpr double lowest = -FloatBits<Element<V>>::infinity;
+  const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
+  const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, lowest);
+  const V weigher_power = (weigher_logits - with.weigher_maximum) * with.weigher_power;
+  const V other_below = other_logits - with.other_maximum;
+  const V other_power = fma(other_below, with.other_power, with.power_shift);
+  Column<V> at;
+  at.a = exp2(weigher_power);
+  at.b = exp2(other_power);
+  if constexpr (Pass::kClose) {
+    at.u = fma(other_logits - weigher_logits, with.other_scale, constant<V>(0) - with.offset_high) - with.offset_low;
+  } else {
+    at.u = (other_power - weigher_power) * constant<V>(0.6931471805599453);
+  }
+  at.log_b = other_below * with.other_scale;
+  if constexpr (kSumming == Summing::kCareful) {
+    const auto weightless = equal(at.a, constant<V>(0));
+    sums.terms = sums.terms + select(weightless, Pass::Formula::weightless_term(at), Pass::Formula::term(at));
+    sums.moments = fma(at.a, zero_where(weightless, at.u), sums.moments);
+  } else {
+    if constexpr (kSumming == Summing::kTermByTerm) sums.terms = sums.terms + Pass::Formula::term(at);
+    sums.moments = fma(at.a, at.u, sums.moments);
+  }
+  sums.weighers = sums.weighers + at.a;
+  sums.others = sums.others + at.b;
+}
+
+struct BlockValue {
+  double terms, moment, weigher_sum, other_sum;
+
+  // Large enough for its terms to be summed in sums, and not NaN.
+  bool large() const { return terms * 16 > weigher_sum + other_sum + (moment < 0 ? -moment : moment); }
+};
+
+template <class Pass, Summing kSumming, class V = typename Pass::V>
+static inline BlockValue value_of_block(const ValueVectors<V>& with, const ValueTask<Element<V>>& task,
+                                        int64_t block) {
+  const Span span = span_of<V>(block, task.columns);
+  const int64_t whole_end = span.begin + span.whole;
+  Total<V> terms, moments, weighers, others;
+  const auto add = [&](const ValueSums<V>& sums) {
+    if constexpr (kSumming != Summing::kInSums) terms.add(sums.terms);
+    moments.add(sums.moments);
+    weighers.add(sums.weighers);
+    others.add(sums.others);
+  };
+  for (int64_t i = span.begin; i < whole_end;) {
+    const int64_t end = group_end<V>(i, whole_end, kGroupVectors);
+    ValueSums<V> sums;
+    for (; i < end; i += V::lanes) {
+      prefetch_ahead(task.weigher.logits + i);
+      prefetch_ahead(task.other.logits + i);
+      value_lanes<Pass, kSumming, true>(with, task, i, 0, sums);
+    }
+    add(sums);
+  }
+  if (span.rest > 0) {
+    // What fills up the last vector has probability 0 on both sides.
+    ValueSums<V> sums;
+    value_lanes<Pass, Summing::kCareful, false>(with, task, whole_end, span.rest, sums);
+    add(sums);
+  }
+  BlockValue value = {0, moments.value(), weighers.value(), others.value()};
+  value.terms = kSumming == Summing::kInSums ? value.other_sum - value.weigher_sum - value.moment : terms.value();
+  return value;
+}
+
+template <class V, class Formula, bool Close>
+static void value_of_segment(ValueTask<Element<V>>& task) {
+  using Pass = ValuePass<V, Formula, Close>;
+  const ValueVectors<V> with(task);
+  task.sum = task.moment = task.weigher_sum = task.other_sum = 0;
+  bool large = false;
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    // A block is taken to be like the one before it; whether that was right, it says itself.
+    BlockValue value;
+    if (large) value = value_of_block<Pass, Summing::kInSums>(with, task, block);
+    if (!large || !value.large()) value = value_of_block<Pass, Summing::kTermByTerm>(with, task, block);
+    // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
+    if (value.terms != value.terms) value = value_of_block<Pass, Summing::kCareful>(with, task, block);
+    large = Formula::kInSums && value.large();
+    task.sum += value.terms;
+    task.moment += value.moment;
+    task.weigher_sum += value.weigher_sum;
+    task.other_sum += value.other_sum;
+  }
+}
+
+template <class V>
+static void divergence_value(ValueTask<Element<V>>& task) {
+  // The cross-entropy has no use for u.
+  if (task.cross_entropy) return value_of_segment<V, CrossEntropy, false>(task);
+  if (task.close) return value_of_segment<V, KullbackLeibler, true>(task);
+  return value_of_segment<V, KullbackLeibler, false>(task);
+}
