@@ -216,14 +216,23 @@ export function requireDisjoint(
   written: readonly (readonly [name: string, array: ArrayBufferView])[],
   read: readonly (readonly [name: string, array: ArrayBufferView])[],
 ): void {
-  written.forEach(([name, array], index) => {
-    for (const [otherName, other] of [...written.slice(index + 1), ...read]) {
-      const overlap =
-        array.buffer === other.buffer &&
-        array.byteOffset < other.byteOffset + other.byteLength &&
-        other.byteOffset < array.byteOffset + array.byteLength;
-      if (overlap)
-        throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
+  let earlier = 0;
+  for (const [name, array] of written) {
+    earlier++;
+    for (const others of [written.slice(earlier), read]) {
+      for (const [otherName, other] of others) {
+        if (overlap(array, other)) {
+          throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
+        }
+      }
     }
-  });
+  }
+}
+
+function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return (
+    a.buffer === b.buffer &&
+    a.byteOffset < b.byteOffset + b.byteLength &&
+    b.byteOffset < a.byteOffset + a.byteLength
+  );
 }

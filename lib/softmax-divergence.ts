@@ -26,6 +26,7 @@ import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubs
 export type Side = "student" | "teacher";
 
 const sides = ["student", "teacher"] as const satisfies readonly Side[];
+const outNames = ["student", "teacher", "values"] as const;
 const reductions = ["none", "sum", "mean"] as const;
 const temperatureScalings = ["none", "squared"] as const;
 const statisticNames = [
@@ -302,6 +303,12 @@ function scaleOf(
   return counted === 0 ? 0 : squared / counted;
 }
 
+// The names of what belongs to a side: joining strings would cost a call of a few rows more than its arithmetic.
+const namesOf = {
+  student: { out: "options.out.student", logSumExp: "studentLogSumExp", entropy: "studentEntropy" },
+  teacher: { out: "options.out.teacher", logSumExp: "teacherLogSumExp", entropy: "teacherEntropy" },
+} as const;
+
 // What is written: gradients, statistics, values.
 function writeInto(
   request: SoftmaxDivergenceRequest,
@@ -312,19 +319,22 @@ function writeInto(
   const { gradients = [], statistics = [], out: given = {} } = options;
   requireSubset("options.gradients", gradients, sides);
   requireSubset("options.statistics", statistics, statisticNames);
-  requireOptions("options.out", given, [...sides, "values"]);
+  requireOptions("options.out", given, outNames);
   // Read once: what is checked is what is written to.
   const out = { student: given.student, teacher: given.teacher, values: given.values };
   for (const side of sides) {
-    const name = `options.out.${side}`;
+    const names = namesOf[side];
     const { logits } = request[side];
     if (gradients.includes(side)) {
-      request[side].gradient = outputArray(name, request.dtype, logits.length, out[side]);
+      request[side].gradient = outputArray(names.out, request.dtype, logits.length, out[side]);
     } else if (out[side] !== undefined) {
-      throw new OptionError(`${name} is given, but options.gradients does not name ${JSON.stringify(side)}`);
+      throw new OptionError(
+        `${names.out} is given, but options.gradients does not name ${JSON.stringify(side)}`,
+      );
     }
-    if (statistics.includes(`${side}LogSumExp`)) request[side].logSumExp = new Float64Array(rows);
-    if (statistics.includes(`${side}Entropy`)) request[side].entropy = new Float64Array(rows);
+    if (statistics.length === 0) continue;
+    if (statistics.includes(names.logSumExp)) request[side].logSumExp = new Float64Array(rows);
+    if (statistics.includes(names.entropy)) request[side].entropy = new Float64Array(rows);
   }
   if (statistics.includes("argmaxAgreement")) request.argmaxAgreement = new Uint8Array(rows);
   if (reduction === "none") {
@@ -339,10 +349,12 @@ function requireOwnMemory(
   request: SoftmaxDivergenceRequest,
   out: Record<Side | "values", NumericArray | undefined>,
 ): void {
-  const given = ([...sides, "values"] as const).flatMap((name) =>
-    out[name] === undefined ? [] : [[`options.out.${name}`, out[name]] as const],
-  );
-  requireDisjoint(given, [
+  const written: [name: string, array: NumericArray][] = [];
+  if (out.student !== undefined) written.push(["options.out.student", out.student]);
+  if (out.teacher !== undefined) written.push(["options.out.teacher", out.teacher]);
+  if (out.values !== undefined) written.push(["options.out.values", out.values]);
+  if (written.length === 0) return;
+  requireDisjoint(written, [
     ["student.data", request.student.logits],
     ["teacher.data", request.teacher.logits],
   ]);
@@ -353,19 +365,20 @@ function toResult<A extends NumericArray, O extends SoftmaxDivergenceOptions>(
   value: number,
 ): SoftmaxDivergenceResult<A, O> {
   const { request, reduction, backend } = call;
+  const { student, teacher } = request;
   const gradients: Partial<Record<Side, NumericArray>> = {};
+  if (student.gradient) gradients.student = student.gradient;
+  if (teacher.gradient) gradients.teacher = teacher.gradient;
   const statistics: Partial<Record<keyof SoftmaxStatistics, Float64Array | Uint8Array>> = {};
-  for (const side of sides) {
-    const { gradient, logSumExp, entropy } = request[side];
-    if (gradient) gradients[side] = gradient;
-    if (logSumExp) statistics[`${side}LogSumExp`] = logSumExp;
-    if (entropy) statistics[`${side}Entropy`] = entropy;
-  }
+  if (student.logSumExp) statistics.studentLogSumExp = student.logSumExp;
+  if (teacher.logSumExp) statistics.teacherLogSumExp = teacher.logSumExp;
+  if (student.entropy) statistics.studentEntropy = student.entropy;
+  if (teacher.entropy) statistics.teacherEntropy = teacher.entropy;
   if (request.argmaxAgreement) statistics.argmaxAgreement = request.argmaxAgreement;
-  const reduced = reduction === "none" ? { values: request.values } : { value };
+  const result =
+    reduction === "none"
+      ? { values: request.values, gradients, statistics, backend: backend.name }
+      : { value, gradients, statistics, backend: backend.name };
   // Built from the options' values, as the type is from their types.
-  return { ...reduced, gradients, statistics, backend: backend.name } as unknown as SoftmaxDivergenceResult<
-    A,
-    O
-  >;
+  return result as unknown as SoftmaxDivergenceResult<A, O>;
 }

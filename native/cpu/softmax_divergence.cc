@@ -260,8 +260,8 @@ class SoftmaxDivergence {
         break;
       }
       // Beside a large divergence the difference is the more exact.
-      divergence.excess =
-          divergence.terms < 1 ? divergence.terms + task.moment / task.weigher_sum : task.other_sum / task.weigher_sum - 1;
+      divergence.excess = divergence.terms < 1 ? divergence.terms + task.moment / task.weigher_sum
+                                               : task.other_sum / task.weigher_sum - 1;
       const double lost = minus_log1p(divergence.excess);
       if (again || !(lost > divergence.terms * (1 - 1 / kDigitsLost))) break;
       log_sums = std::log1p(divergence.excess);

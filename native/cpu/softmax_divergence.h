@@ -55,8 +55,8 @@ struct ValueTask {
   T offset_high;
   T offset_low;
   // Results
-  double sum;     // of the terms; the cross-entropy's are -sum a log(b), b relative to its maximum
-  double moment;  // sum a u
+  double sum;          // of the terms; the cross-entropy's are -sum a log(b), b relative to its maximum
+  double moment;       // sum a u
   double weigher_sum;  // sum a
   double other_sum;    // sum b
 };

@@ -4,7 +4,7 @@
 //   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
 //   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
-//   stable   (x - maximum) * (1 / T), never x / T - maximum;  u: see PairVectors
+//   stable   (x - maximum) * scale, never x * scale - maximum;  u: see PairVectors
 //   order    8 vectors of 16 (8) lanes, from there on in float64: over a block of 1024 columns, blocks, segments
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence

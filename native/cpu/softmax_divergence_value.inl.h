@@ -1,4 +1,5 @@
-// softmax_divergence, the value alone: a softmax divergence's value alone, of one segment of one row, in one pass that stores nothing.
+// softmax_divergence, the value alone: a softmax divergence's value alone, of one segment of one row, in one pass that
+// stores nothing.
 //   formula  math/divergence.inl.h, over a and b that are not normalised: softmax_row.h merges segments of any scale
 //   shapes   weigher, other [columns], one segment (<= kSegmentColumns) of one row
 //   traffic  2 elements a column from memory, which the search for the maxima has just brought into the cache
@@ -80,8 +81,7 @@ struct BlockValue {
 };
 
 template <class Pass, Summing kSumming, class V = typename Pass::V>
-static inline BlockValue value_of_block(const ValueVectors<V>& with, const ValueTask<Element<V>>& task,
-                                        int64_t block) {
+static inline BlockValue value_of_block(const ValueVectors<V>& with, const ValueTask<Element<V>>& task, int64_t block) {
   const Span span = span_of<V>(block, task.columns);
   const int64_t whole_end = span.begin + span.whole;
   Total<V> terms, moments, weighers, others;

@@ -3,10 +3,10 @@
 // The monoid of a side: a segment is known by its maximum m and its sum of e^((x - m) / T); two segments merge to the
 // larger maximum and the sum of both, rescaled.
 //
-// The monoid of a divergence: a segment is known by T = sum a (e^u - 1 - u) and R = sum a (e^u - 1), where a sums to one
-// over the segment and u + c is the true log ratio, c any constant near it. Another constant is reached in closed form,
-// so segments merge, and the exact divergence of the whole is T - (R - log(1 + R)): of the other side's normaliser
-// nothing is used but that it is one, so its rounding does not matter.
+// The monoid of a divergence: a segment is known by T = sum a (e^u - 1 - u) and R = sum a (e^u - 1), where a sums to
+// one over the segment and u + c is the true log ratio, c any constant near it. Another constant is reached in closed
+// form, so segments merge, and the exact divergence of the whole is T - (R - log(1 + R)): of the other side's
+// normaliser nothing is used but that it is one, so its rounding does not matter.
 #ifndef KULLBACK_CPU_SOFTMAX_ROW_H
 #define KULLBACK_CPU_SOFTMAX_ROW_H
 
@@ -75,8 +75,8 @@ struct SoftmaxRow {
     const size_t i = static_cast<size_t>(begin / kSegmentColumns);
     // An empty segment has 0, or NaN where the whole row is empty.
     const double factor = sums[i] == 0 ? shares[i] : shares[i] / sums[i];
-    return {logits + begin, exponentials + begin, static_cast<T>(factor), scale, static_cast<T>(maximum),
-            static_cast<T>(log_sum)};
+    return {logits + begin, exponentials + begin,    static_cast<T>(factor),
+            scale,          static_cast<T>(maximum), static_cast<T>(log_sum)};
   }
 
   // The first column that holds the maximum, or -1 where there is no softmax.
