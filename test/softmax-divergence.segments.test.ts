@@ -2,21 +2,22 @@
 // they must agree with the values beside gradients, which are not, and with the reference.
 import test from "ava";
 import { softmaxDivergence, type SoftmaxDivergenceName } from "../lib/index.js";
-import { arrayOf } from "./cases.js";
+import { arrayOf, inFloat64, normals, rowsOf } from "./cases.js";
+import { close } from "./close.js";
 
 const divergences: SoftmaxDivergenceName[] = ["forwardKl", "reverseKl", "crossEntropy"];
-const columns = 5000;
+const columns = 17000;
 
 /** One logit above all others, in the first or the last segment. */
 const peaks: [title: string, student: [at: number, height: number], teacher: [at: number, height: number]][] =
   [
     ["a student that is sure, a teacher that is not", [0, 1000], [0, 0]],
-    ["a teacher that is sure, a student that is not", [0, 0], [4999, 1000]],
-    ["a student that is sure of one, a teacher that is sure of another", [0, 900], [4999, 800]],
+    ["a teacher that is sure, a student that is not", [0, 0], [16999, 1000]],
+    ["a student that is sure of one, a teacher that is sure of another", [0, 900], [16999, 800]],
     ["logits of 1e30", [0, 1e30], [0, 0]],
-    ["logits of 1e30 in both", [10, 1e30], [4000, 1e30]],
-    ["a peak of 12", [0, 12], [4000, 0.5]],
-    ["peaks of 40, far apart", [1, 40], [4998, 40]],
+    ["logits of 1e30 in both", [10, 1e30], [12000, 1e30]],
+    ["a peak of 12", [0, 12], [12000, 0.5]],
+    ["peaks of 40, far apart", [1, 40], [16998, 40]],
   ];
 
 for (const dtype of ["float32", "float64"] as const) {
@@ -75,3 +76,35 @@ test("float32: many small terms beside a large one are not rounded away, and gra
     }
   }
 });
+
+/** Rows of several blocks and segments on which the value pass must think twice, and how exact it stays. */
+const uneven: [title: string, relative: number, difference: (column: number, noise: number) => number][] = [
+  // The pass starts from the difference of the maxima, which is column 0's, and says nothing of the others.
+  ["near rows, but for the column of the maximum", 1e-5, (i, noise) => (i === 0 ? 0.01 : 1e-4 * noise)],
+  // The pass takes a block for as near or far as the one before it.
+  ["blocks far and near in turn", 2e-6, (i, noise) => ((i >> 10) % 2 === 0 ? noise : 1e-4 * noise)],
+  ["a first block that is far, but weighs nothing", 1e-4, (i, noise) => (i < 1024 ? noise : 1e-4 * noise)],
+  ["segments near in themselves, and far from each other", 2e-6, (i, noise) => (i >> 13) + 1e-4 * noise],
+];
+for (const [title, relative, difference] of uneven) {
+  test(`float32: values keep their digits in ${title}`, (t) => {
+    const normal = normals(5);
+    const light = title.includes("weighs nothing") ? 30 : 0;
+    const teacher = rowsOf(
+      "float32",
+      columns,
+      Array.from({ length: columns }, (_, i) => normal() + (i === 0 ? 5 : 0) - (i < 1024 ? light : 0)),
+    );
+    const data = teacher.data.map((x, i) => x + difference(i, normal()));
+    const student = { data, shape: teacher.shape };
+    for (const divergence of ["forwardKl", "reverseKl"] as const) {
+      const { value } = softmaxDivergence(student, teacher, { divergence });
+      const expected = softmaxDivergence(inFloat64(student), inFloat64(teacher), {
+        divergence,
+        backend: "reference",
+      }).value;
+      t.log(`${divergence}: ${expected}, off by ${Math.abs(value / expected - 1)}`);
+      close(t, value, expected, { relative, what: divergence });
+    }
+  });
+}

@@ -1,5 +1,4 @@
-// softmax_divergence, the value alone: a softmax divergence's value alone, of one segment of one row, in one pass that
-// stores nothing.
+// softmax_divergence where only the value is wanted: one segment of one row, in one pass that stores nothing.
 //   formula  math/divergence.inl.h, over a and b that are not normalised: softmax_row.h merges segments of any scale
 //   shapes   weigher, other [columns], one segment (<= kSegmentColumns) of one row
 //   traffic  2 elements a column from memory, which the search for the maxima has just brought into the cache
@@ -80,17 +79,25 @@ struct BlockValue {
   bool large() const { return terms * 16 > weigher_sum + other_sum + (moment < 0 ? -moment : moment); }
 };
 
-template <class Pass, Summing kSumming, class V = typename Pass::V>
-static inline BlockValue value_of_block(const ValueVectors<V>& with, const ValueTask<Element<V>>& task, int64_t block) {
-  const Span span = span_of<V>(block, task.columns);
-  const int64_t whole_end = span.begin + span.whole;
+template <class V>
+struct ValueTotals {
   Total<V> terms, moments, weighers, others;
-  const auto add = [&](const ValueSums<V>& sums) {
+  KULLBACK_INLINE ValueTotals() {}
+
+  template <Summing kSumming>
+  KULLBACK_INLINE void add(const ValueSums<V>& sums) {
     if constexpr (kSumming != Summing::kInSums) terms.add(sums.terms);
     moments.add(sums.moments);
     weighers.add(sums.weighers);
     others.add(sums.others);
-  };
+  }
+};
+
+template <class Pass, Summing kSumming, class V = typename Pass::V>
+static inline BlockValue value_of_block(const ValueVectors<V>& with, const ValueTask<Element<V>>& task, int64_t block) {
+  const Span span = span_of<V>(block, task.columns);
+  const int64_t whole_end = span.begin + span.whole;
+  ValueTotals<V> totals;
   for (int64_t i = span.begin; i < whole_end;) {
     const int64_t end = group_end<V>(i, whole_end, kGroupVectors);
     ValueSums<V> sums;
@@ -99,16 +106,16 @@ static inline BlockValue value_of_block(const ValueVectors<V>& with, const Value
       prefetch_ahead(task.other.logits + i);
       value_lanes<Pass, kSumming, true>(with, task, i, 0, sums);
     }
-    add(sums);
+    totals.template add<kSumming>(sums);
   }
   if (span.rest > 0) {
     // What fills up the last vector has probability 0 on both sides.
     ValueSums<V> sums;
     value_lanes<Pass, Summing::kCareful, false>(with, task, whole_end, span.rest, sums);
-    add(sums);
+    totals.template add<kSumming>(sums);
   }
-  BlockValue value = {0, moments.value(), weighers.value(), others.value()};
-  value.terms = kSumming == Summing::kInSums ? value.other_sum - value.weigher_sum - value.moment : terms.value();
+  BlockValue value = {0, totals.moments.value(), totals.weighers.value(), totals.others.value()};
+  value.terms = kSumming == Summing::kInSums ? value.other_sum - value.weigher_sum - value.moment : totals.terms.value();
   return value;
 }
 
