@@ -23,6 +23,8 @@ using Request = kullback_softmax_divergence_request;
 constexpr int64_t kParallelColumns = 1 << 15;
 // What one thread takes at a time where rows are short.
 constexpr int64_t kColumnsPerTask = 1 << 14;
+// Up to here -sum a u, nearly the divergence, says that the sides lie near each other.
+constexpr double kNearMoment = 0.25;
 constexpr double kPowerOfE = 1.4426950408889634;  // log2(e)
 // A segment's terms may be so many times its divergence before they are taken again with a better constant.
 constexpr double kDigitsLost = 8;
@@ -46,7 +48,7 @@ class Stop {
 
 // What the second pass found in a segment, of a row whose softmaxes are known.
 struct SegmentSums {
-  double terms, moment, weight;
+  double terms, moment, weight, excess;
 };
 
 // What a thread works with. A row's sides belong to the thread that the row was given to; exponentials of segments that
@@ -369,13 +371,24 @@ class SoftmaxDivergence {
       describe(task, begin, columns, other, other_gradient);
       task.group = weigher_gradient != nullptr ? 1 : kGroupVectors;
       kernels_.divergence(task);
-      work.sums[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight};
+      work.sums[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight, task.excess};
     });
-    double divergence = 0, moment = 0, weight = 0;
+    double divergence = 0, moment = 0, weight = 0, excess = 0;
     for (const SegmentSums& segment : work.sums) {
       divergence += segment.terms;
       moment += segment.moment;
       weight += segment.weight;
+      excess += segment.excess;
+    }
+    if (other_gradient != nullptr && slope != 0 && std::fabs(moment) < kNearMoment) {
+      // The gradient b - a sums to 0. What it sums to is the error of log ratios, all by the same little, which came
+      // with the rounding of the log-sum-exps: beside a difference of a and b that is small itself, it would be large.
+      for_each_segment(pool, [&](int64_t begin, int64_t columns) {
+        const SoftmaxSide<T> side = weigher.segment(begin);
+        const double scale = slope * static_cast<double>(other.scale.inverse_temperature);
+        kernels_.correct_gradient(
+            {columns, side.exponentials, static_cast<T>(excess * scale * side.factor), other_gradient + begin});
+      });
     }
     if (weigher_gradient != nullptr && slope != 0) {
       // The mean of the score is the divergence; but only sums with the gradient's own roundings make its sum 0.

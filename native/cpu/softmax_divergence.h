@@ -100,6 +100,16 @@ struct DivergenceTask {
   double sum;     // of the terms
   double moment;  // sum a u
   double weight;  // sum a, the segment's share but for rounding
+  double excess;  // sum of the gradient before it is scaled: where there is one
+};
+
+// After the second pass: gradient -= exponentials * coefficient.
+template <class T>
+struct CorrectionTask {
+  int64_t columns;
+  const T* exponentials;
+  T coefficient;
+  T* gradient;
 };
 
 // Third pass, for the logits of the side that weighs, whose gradient needs the divergence of the whole row.

@@ -233,10 +233,12 @@ struct SecondPass {
   using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
 };
 
-// Sums over lanes: of the terms, of a u, and of a.
+// Sums over lanes: of the terms, of a u, of a, and of the gradient.
 template <class V>
 struct LaneSums {
-  V terms, moments, weights;
+  V terms, moments, weights, pulls;
+  KULLBACK_INLINE LaneSums()
+      : terms(constant<V>(0)), moments(constant<V>(0)), weights(constant<V>(0)), pulls(constant<V>(0)) {}
 };
 
 template <class Pass, bool Whole, class V = typename Pass::V>
@@ -255,6 +257,7 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   if constexpr (Pass::kGradient) {
     const V drawn = Pass::kCareful ? select(weightless, at.b, pull(at)) : pull(at);
     store_lanes<V, Whole>(drawn * pair.gradient_scale, task.gradient + i, rest);
+    sums.pulls = sums.pulls + drawn;
   }
   const V term = Pass::Formula::term(at);
   sums.terms = sums.terms + (Pass::kCareful ? select(weightless, Pass::Formula::weightless_term(at), term) : term);
@@ -263,7 +266,21 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
 }
 
 struct BlockSums {
-  double terms, moments, weights;
+  double terms, moments, weights, pulls;
+};
+
+template <class V>
+struct LaneTotals {
+  Total<V> terms, moments, weights, pulls;
+  KULLBACK_INLINE LaneTotals() {}
+
+  template <bool Gradient>
+  KULLBACK_INLINE void add(const LaneSums<V>& sums) {
+    terms.add(sums.terms);
+    moments.add(sums.moments);
+    weights.add(sums.weights);
+    if constexpr (Gradient) pulls.add(sums.pulls);
+  }
 };
 
 template <class Pass, class V = typename Pass::V>
@@ -272,31 +289,28 @@ static inline BlockSums divergence_of_block(const PairVectors<V>& pair, const Di
   const Span span = span_of<V>(block, task.columns);
   const V weigher_factor = V::all(task.weigher.factor), other_factor = V::all(task.other.factor);
   const int64_t whole_end = span.begin + span.whole;
-  Total<V> terms, moments, weights;
+  LaneTotals<V> totals;
   for (int64_t i = span.begin; i < whole_end;) {
     const int64_t end = group_end<V>(i, whole_end, task.group);
-    LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
+    LaneSums<V> sums;
     for (; i < end; i += V::lanes) {
       divergence_lanes<Pass, true>(pair, task, weigher_factor, other_factor, i, 0, sums);
     }
-    terms.add(sums.terms);
-    moments.add(sums.moments);
-    weights.add(sums.weights);
+    totals.template add<Pass::kGradient>(sums);
   }
   if (span.rest > 0) {
-    LaneSums<V> sums = {constant<V>(0), constant<V>(0), constant<V>(0)};
+    LaneSums<V> sums;
     divergence_lanes<Pass, false>(pair, task, weigher_factor, other_factor, whole_end, span.rest, sums);
-    terms.add(sums.terms);
-    moments.add(sums.moments);
-    weights.add(sums.weights);
+    totals.template add<Pass::kGradient>(sums);
   }
-  return {terms.value(), moments.value(), weights.value()};
+  return {totals.terms.value(), totals.moments.value(), totals.weights.value(),
+          Pass::kGradient ? totals.pulls.value() : 0};
 }
 
 template <class Pass, class V = typename Pass::V>
 static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
-  task.sum = task.moment = task.weight = 0;
+  task.sum = task.moment = task.weight = task.excess = 0;
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
     BlockSums sums = divergence_of_block<Pass>(pair, task, block);
     // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
@@ -304,6 +318,7 @@ static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
     task.sum += sums.terms;
     task.moment += sums.moments;
     task.weight += sums.weights;
+    task.excess += sums.pulls;
   }
 }
 
@@ -323,6 +338,20 @@ template <class V>
 static void divergence(DivergenceTask<Element<V>>& task) {
   if (task.cross_entropy) return divergence_with<V, CrossEntropy>(task);
   return divergence_with<V, KullbackLeibler>(task);
+}
+
+template <class V>
+static void correct_gradient(const CorrectionTask<Element<V>>& task) {
+  const V coefficient = V::all(task.coefficient);
+  int64_t i = 0;
+  for (; i + V::lanes <= task.columns; i += V::lanes) {
+    fnma(V::load(task.exponentials + i), coefficient, V::load(task.gradient + i)).store(task.gradient + i);
+  }
+  const int rest = static_cast<int>(task.columns - i);
+  if (rest > 0) {
+    const V exponentials = V::load_first(task.exponentials + i, rest, 0);
+    fnma(exponentials, coefficient, V::load_first(task.gradient + i, rest, 0)).store_first(task.gradient + i, rest);
+  }
 }
 
 template <class V, class Formula, bool Close, bool Whole>

@@ -115,7 +115,8 @@ static inline BlockValue value_of_block(const ValueVectors<V>& with, const Value
     totals.template add<kSumming>(sums);
   }
   BlockValue value = {0, totals.moments.value(), totals.weighers.value(), totals.others.value()};
-  value.terms = kSumming == Summing::kInSums ? value.other_sum - value.weigher_sum - value.moment : totals.terms.value();
+  value.terms =
+      kSumming == Summing::kInSums ? value.other_sum - value.weigher_sum - value.moment : totals.terms.value();
   return value;
 }
 
