@@ -1,7 +1,16 @@
 // softmaxDivergence against itself: what must hold between two calls, whatever the numbers are.
 import test from "ava";
 import { softmaxDivergence, type NumericArray, type Rows } from "../lib/index.js";
-import { agreement, divergences, everything, implementations, logitPair, sides } from "./cases.js";
+import {
+  agreement,
+  divergences,
+  everything,
+  implementations,
+  logitPair,
+  normals,
+  rowsOf,
+  sides,
+} from "./cases.js";
 import { close, identical, vanishes, zeros } from "./close.js";
 
 const kullbackLeibler = ["forwardKl", "reverseKl"] as const;
@@ -189,6 +198,31 @@ for (const { backend, dtype, title } of implementations) {
         );
         t.true(total(values) < last / 30, `${divergence} at ${distance}: ${total(values)} after ${last}`);
         last = total(values);
+      }
+    }
+  });
+}
+
+for (const { backend, dtype, title } of implementations) {
+  test(`${title}: sides that differ by a constant and by roundings have a KL of 0 or a little more, never less`, (t) => {
+    const normal = normals(3);
+    for (const columns of [1, 2, 3, 20]) {
+      const rows = 500;
+      const teacher = rowsOf(dtype, columns, Float64Array.from({ length: rows * columns }, normal));
+      const student = mapRows(teacher, (x, i) => x + Math.sin(Math.floor(i / columns)));
+      for (const divergence of kullbackLeibler) {
+        for (const gradients of [[], ["student"]] as const) {
+          const { values } = softmaxDivergence(student, teacher, {
+            divergence,
+            gradients,
+            reduction: "none",
+            backend,
+          });
+          t.true(
+            values.every((value) => value >= 0 && value <= 1e-12),
+            `${divergence}, ${columns} columns`,
+          );
+        }
       }
     }
   });

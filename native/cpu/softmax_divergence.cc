@@ -167,7 +167,8 @@ class SoftmaxDivergence {
     clear(student_gradient, slope == 0 ? 0 : request_.columns, request_.student_stride);
     clear(teacher_gradient, slope == 0 ? 0 : request_.columns, request_.teacher_stride);
     write_statistics(work, row);
-    return scale == 0 ? 0 : scale * divergence;
+    // Of nothing, the last rounding may leave less than nothing.
+    return scale == 0 ? 0 : scale * (divergence < 0 ? 0 : divergence);
   }
 
   static T* row_of(void* gradient, int64_t stride, int64_t row) {
