@@ -25,6 +25,8 @@ constexpr int64_t kParallelColumns = 1 << 15;
 constexpr int64_t kColumnsPerTask = 1 << 14;
 // Up to here -sum a u, nearly the divergence, says that the sides lie near each other.
 constexpr double kNearMoment = 0.25;
+// Beyond this difference of maxima, log ratios have no small digits left.
+constexpr double kFarShift = 1 << 20;
 constexpr double kPowerOfE = 1.4426950408889634;  // log2(e)
 // A segment's terms may be so many times its divergence before they are taken again with a better constant.
 constexpr double kDigitsLost = 8;
@@ -216,8 +218,8 @@ class SoftmaxDivergence {
           divergence_of_segment(weigher, other, begin, columns);
     });
     if (stop_.asked()) return 0;
-    // One segment is the row, unless a side of it is empty; statistics want more.
-    const bool alone = work.divergences.size() == 1 && weigher.sums[0] != 0 && other.sums[0] != 0;
+    // One segment is the row, unless a side of it is empty or holds a NaN; statistics want more.
+    const bool alone = work.divergences.size() == 1 && weigher.sums[0] > 0 && other.sums[0] > 0;
     if (!alone || wants_statistics()) {
       work.student.merge();
       work.teacher.merge();
@@ -303,23 +305,31 @@ class SoftmaxDivergence {
     return sum;
   }
 
-  // Tells a pass what to subtract from log ratios, given the sides' maxima and the difference of their log_sums.
-  // Returns the latter as the pass will have it.
+  // Tells a pass how to form log ratios, given the sides' maxima and the difference of their log_sums. Returns the
+  // latter as the pass will have it.
   template <class Task>
   static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
-    const double weigher_scale = task.weigher.scale.inverse_temperature,
-                 other_scale = task.other.scale.inverse_temperature;
-    const bool same_temperature = weigher_scale == other_scale;
-    const double maxima = same_temperature ? (other_maximum - weigher_maximum) * other_scale
-                                           : other_maximum * other_scale - weigher_maximum * weigher_scale;
-    // Up to here the difference of two logits is rounded no more than their distances from the maxima are.
-    constexpr double kClose = 2;
-    task.close = same_temperature && std::fabs(maxima) <= kClose;
-    const double offset = task.close ? maxima + log_sums : log_sums;
-    task.offset_high = static_cast<T>(offset);
-    task.offset_low = static_cast<T>(offset - static_cast<double>(task.offset_high));
-    return static_cast<double>(task.offset_high) - (task.close ? maxima : 0) + static_cast<double>(task.offset_low);
+    const double scale = task.other.scale.inverse_temperature;
+    const bool same_temperature = scale == static_cast<double>(task.weigher.scale.inverse_temperature);
+    const double shift = other_maximum - weigher_maximum;
+    RatioOffset<T>& ratio = task.ratio;
+    ratio.distance = !same_temperature || !(std::fabs(shift) <= kFarShift) ? Distance::kApart
+                     : std::fabs(shift * scale) <= close_shift(log_sums)   ? Distance::kClose
+                                                                           : Distance::kShifted;
+    split(shift, ratio.shift_high, ratio.shift_low);
+    const double folded = ratio.distance == Distance::kClose ? shift * scale : 0;
+    split(folded + log_sums, ratio.offset_high, ratio.offset_low);
+    return static_cast<double>(ratio.offset_high) - folded + static_cast<double>(ratio.offset_low);
   }
+
+  static void split(double number, T& high, T& low) {
+    high = static_cast<T>(number);
+    low = static_cast<T>(number - static_cast<double>(high));
+  }
+
+  // Up to which difference of maxima the rounding of two logits' difference is small beside the log ratios: those of
+  // the largest logits are log_sums, and where that is much, the others are not little.
+  static double close_shift(double log_sums) { return std::fabs(log_sums) > 0.25 ? 2 : 1.0 / 16; }
 
   void write_statistics(const Workspace<T>& work, int64_t row) {
     if (request_.student_log_sum_exp != nullptr) request_.student_log_sum_exp[row] = work.student.log_sum_exp();

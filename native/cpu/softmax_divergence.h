@@ -37,6 +37,22 @@ struct ExponentialsTask {
   double sum;  // of the exponentials
 };
 
+// How u = log b - log a is formed from two logits, so that it keeps its digits as the sides approach each other.
+enum class Distance : int32_t {
+  kClose,    // one temperature, and maxima that hardly differ: the difference of the logits needs nothing else
+  kShifted,  // one temperature, and a constant between the sides: the difference is taken with its rounding
+  kApart,    // two temperatures, or sides so far apart that nothing can cancel: each side from its own maximum
+};
+
+// What log_ratio needs to know of a pair; each number in two parts whose sum is as exact as float64.
+template <class T>
+struct RatioOffset {
+  Distance distance;
+  T shift_high, shift_low;  // kShifted: the maximum of `other` less that of `weigher`
+  // The log_sum of `other` less that of `weigher`, relative to their maxima; kClose: of the whole log-sum-exps.
+  T offset_high, offset_low;
+};
+
 // The value alone, of one segment, in one pass: a = exp((weigher - maximum) / T), b likewise times 2^power_shift, and
 // u = log b - log a.
 template <class T>
@@ -51,9 +67,7 @@ struct ValueTask {
   Side weigher;
   Side other;
   T power_shift;
-  bool close;  // these three as in DivergenceTask
-  T offset_high;
-  T offset_low;
+  RatioOffset<T> ratio;
   // Results
   double sum;          // of the terms; the cross-entropy's are -sum a log(b), b relative to its maximum
   double moment;       // sum a u
@@ -87,11 +101,7 @@ struct DivergenceTask {
   int64_t columns;
   SoftmaxSide<T> weigher;
   SoftmaxSide<T> other;
-  // What log_ratio subtracts, in two parts whose sum is as exact as float64. Close sides: the log-sum-exp of `other`
-  // less that of `weigher`. Sides apart: the log_sum of `other` less that of `weigher`.
-  bool close;
-  T offset_high;
-  T offset_low;
+  RatioOffset<T> ratio;
   T gradient_scale;
   T* gradient;  // [columns], for the logits of `other`; NULL: not wanted
   // kGroupVectors; 1 where the weighing side's gradient will show the rounding of these sums in each of its entries.
@@ -119,9 +129,7 @@ struct CentredGradientTask {
   int64_t columns;
   SoftmaxSide<T> weigher;
   SoftmaxSide<T> other;
-  bool close;  // these three as in DivergenceTask
-  T offset_high;
-  T offset_low;
+  RatioOffset<T> ratio;
   // The mean of the score, in two parts, since a rounded one would show in the sum of the gradient.
   T mean_high;
   T mean_low;

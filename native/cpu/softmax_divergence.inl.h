@@ -4,7 +4,7 @@
 //   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
 //   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
-//   stable   (x - maximum) * scale, never x * scale - maximum;  u: see PairVectors
+//   stable   (x - maximum) * scale, never x * scale - maximum;  u: see Distance
 //   order    8 vectors of 16 (8) lanes, from there on in float64: over a block of 1024 columns, blocks, segments
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
@@ -162,27 +162,51 @@ struct SideVectors {
 };
 
 template <class V>
+struct RatioVectors {
+  V shift_high, shift_low, offset_high, offset_low;
+
+  explicit KULLBACK_INLINE RatioVectors(const RatioOffset<Element<V>>& ratio)
+      : shift_high(V::all(ratio.shift_high)),
+        shift_low(V::all(ratio.shift_low)),
+        offset_high(V::all(ratio.offset_high)),
+        offset_low(V::all(ratio.offset_low)) {}
+
+  KULLBACK_INLINE V close(V weigher_logits, V other_logits, V scale) const {
+    return fma(other_logits - weigher_logits, scale, constant<V>(0) - offset_high) - offset_low;
+  }
+
+  // `lost` is what the difference lost to rounding (Knuth's two-sum), and not a number beside an infinite logit: then
+  // the careful look leaves it out.
+  template <bool Careful>
+  KULLBACK_INLINE V shifted(V weigher_logits, V other_logits, V scale) const {
+    const V difference = other_logits - weigher_logits;
+    const V part = difference - other_logits;
+    V lost = (other_logits - (difference - part)) - (weigher_logits + part);
+    if constexpr (Careful) lost = select(equal(lost, lost), lost, constant<V>(0));
+    const V exact = (difference - shift_high) + (lost - shift_low);
+    return fma(exact, scale, constant<V>(0) - offset_high) - offset_low;
+  }
+};
+
+template <class V>
 struct PairVectors {
   SideVectors<V> weigher, other;
-  V offset_high, offset_low, gradient_scale;
+  RatioVectors<V> ratio;
+  V gradient_scale;
 
   template <class Task>
   explicit KULLBACK_INLINE PairVectors(const Task& task)
-      : weigher(task.weigher),
-        other(task.other),
-        offset_high(V::all(task.offset_high)),
-        offset_low(V::all(task.offset_low)),
-        gradient_scale(V::all(task.gradient_scale)) {}
+      : weigher(task.weigher), other(task.other), ratio(task.ratio), gradient_scale(V::all(task.gradient_scale)) {}
 
-  // u = log b - log a. Sides that lie close to each other are subtracted before anything is rounded: then u keeps its
-  // digits as they approach. Sides that lie apart, or have temperatures of their own, are first taken down from their
-  // own maxima: then it keeps them whatever is added to all logits of one side.
-  template <bool Close>
+  template <Distance kDistance, bool Careful>
   KULLBACK_INLINE V log_ratio(V weigher_logits, V other_logits) const {
-    if constexpr (Close) {
-      return fma(other_logits - weigher_logits, other.scale, constant<V>(0) - offset_high) - offset_low;
+    if constexpr (kDistance == Distance::kClose) {
+      return ratio.close(weigher_logits, other_logits, other.scale);
+    } else if constexpr (kDistance == Distance::kShifted) {
+      return ratio.template shifted<Careful>(weigher_logits, other_logits, other.scale);
     } else {
-      return other.below_maximum(other_logits) - weigher.below_maximum(weigher_logits) - offset_high - offset_low;
+      return other.below_maximum(other_logits) - weigher.below_maximum(weigher_logits) - ratio.offset_high -
+             ratio.offset_low;
     }
   }
 };
@@ -223,14 +247,14 @@ static void entropy(EntropyTask<Element<V>>& task) {
 
 // Compile-time choices of the second pass. Careful: zero probabilities and infinite logits are looked at one by one,
 // and b is computed anew, since the gradient may have overwritten the exponentials.
-template <class V_, class Formula_, bool Close_, bool Gradient_, bool Careful_>
+template <class V_, class Formula_, Distance Distance_, bool Gradient_, bool Careful_>
 struct SecondPass {
   using V = V_;
   using Formula = Formula_;
-  static constexpr bool kClose = Close_;
+  static constexpr Distance kDistance = Distance_;
   static constexpr bool kGradient = Gradient_;
   static constexpr bool kCareful = Careful_;
-  using Carefully = SecondPass<V_, Formula_, Close_, Gradient_, true>;
+  using Carefully = SecondPass<V_, Formula_, Distance_, Gradient_, true>;
 };
 
 // Sums over lanes: of the terms, of a u, of a, and of the gradient.
@@ -249,7 +273,7 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, fill);
   Column<V> at;
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
-  at.u = pair.template log_ratio<Pass::kClose>(weigher_logits, other_logits);
+  at.u = pair.template log_ratio<Pass::kDistance, Pass::kCareful>(weigher_logits, other_logits);
   at.log_b = pair.other.log_probability(other_logits);
   at.b = Pass::kCareful ? exp2(at.log_b * constant<V>(1.4426950408889634))
                         : load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
@@ -322,16 +346,22 @@ static void divergence_of_segment(DivergenceTask<Element<V>>& task) {
   }
 }
 
-template <class V, class Formula, bool Close>
+template <class V, class Formula, Distance kDistance>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, Close, true, false>>(task);
-  return divergence_of_segment<SecondPass<V, Formula, Close, false, false>>(task);
+  if (task.gradient != nullptr) return divergence_of_segment<SecondPass<V, Formula, kDistance, true, false>>(task);
+  return divergence_of_segment<SecondPass<V, Formula, kDistance, false, false>>(task);
 }
 
 template <class V, class Formula>
 static inline void divergence_with(DivergenceTask<Element<V>>& task) {
-  if (task.close) return divergence_with<V, Formula, true>(task);
-  return divergence_with<V, Formula, false>(task);
+  switch (task.ratio.distance) {
+    case Distance::kClose:
+      return divergence_with<V, Formula, Distance::kClose>(task);
+    case Distance::kShifted:
+      return divergence_with<V, Formula, Distance::kShifted>(task);
+    case Distance::kApart:
+      return divergence_with<V, Formula, Distance::kApart>(task);
+  }
 }
 
 template <class V>
@@ -354,37 +384,42 @@ static void correct_gradient(const CorrectionTask<Element<V>>& task) {
   }
 }
 
-template <class V, class Formula, bool Close, bool Whole>
+template <class V, class Formula, Distance kDistance, bool Whole>
 static KULLBACK_INLINE void centred_lanes(const PairVectors<V>& pair, const CentredGradientTask<Element<V>>& task,
                                           V factor, V high, V low, int64_t i, int rest) {
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, 0);
   Column<V> at;
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * factor;
-  at.u = pair.template log_ratio<Close>(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0), other_logits);
+  const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, 0);
+  at.u = pair.template log_ratio<kDistance, true>(weigher_logits, other_logits);
   at.log_b = pair.other.log_probability(other_logits);
   const V gradient = at.a * (Formula::score(at) - high - low) * pair.gradient_scale;
   store_lanes<V, Whole>(select(equal(at.a, constant<V>(0)), constant<V>(0), gradient), task.gradient + i, rest);
 }
 
-template <class V, class Formula, bool Close>
+template <class V, class Formula, Distance kDistance>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
   const PairVectors<V> pair(task);
   const V high = V::all(task.mean_high), low = V::all(task.mean_low);
   const V factor = V::all(task.weigher.factor);
   const int64_t whole = task.columns / V::lanes * V::lanes;
   for (int64_t i = 0; i < whole; i += V::lanes) {
-    centred_lanes<V, Formula, Close, true>(pair, task, factor, high, low, i, 0);
+    centred_lanes<V, Formula, kDistance, true>(pair, task, factor, high, low, i, 0);
   }
   const int rest = static_cast<int>(task.columns - whole);
-  if (rest > 0) centred_lanes<V, Formula, Close, false>(pair, task, factor, high, low, whole, rest);
+  if (rest > 0) centred_lanes<V, Formula, kDistance, false>(pair, task, factor, high, low, whole, rest);
 }
 
 template <class V, class Formula>
 static inline void centred_gradient_with(const CentredGradientTask<Element<V>>& task) {
-  if (task.close) {
-    return centred_gradient_with<V, Formula, true>(task);
+  switch (task.ratio.distance) {
+    case Distance::kClose:
+      return centred_gradient_with<V, Formula, Distance::kClose>(task);
+    case Distance::kShifted:
+      return centred_gradient_with<V, Formula, Distance::kShifted>(task);
+    case Distance::kApart:
+      return centred_gradient_with<V, Formula, Distance::kApart>(task);
   }
-  return centred_gradient_with<V, Formula, false>(task);
 }
 
 template <class V>

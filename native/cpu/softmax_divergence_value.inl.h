@@ -12,17 +12,18 @@
 // sum a u, is what a large one can do with. Careful looks at zero probabilities and infinite logits one by one.
 enum class Summing { kInSums, kTermByTerm, kCareful };
 
-template <class V_, class Formula_, bool Close_>
+template <class V_, class Formula_, Distance Distance_>
 struct ValuePass {
   using V = V_;
   using Formula = Formula_;
-  static constexpr bool kClose = Close_;
+  static constexpr Distance kDistance = Distance_;
 };
 
 // The scalars of a task as vectors.
 template <class V>
 struct ValueVectors {
-  V weigher_maximum, weigher_power, other_maximum, other_power, other_scale, power_shift, offset_high, offset_low;
+  V weigher_maximum, weigher_power, other_maximum, other_power, other_scale, power_shift;
+  RatioVectors<V> ratio;
 
   explicit KULLBACK_INLINE ValueVectors(const ValueTask<Element<V>>& task)
       : weigher_maximum(V::all(task.weigher.maximum)),
@@ -31,8 +32,7 @@ struct ValueVectors {
         other_power(V::all(task.other.scale.power_scale)),
         other_scale(V::all(task.other.scale.inverse_temperature)),
         power_shift(V::all(task.power_shift)),
-        offset_high(V::all(task.offset_high)),
-        offset_low(V::all(task.offset_low)) {}
+        ratio(task.ratio) {}
 };
 
 template <class V>
@@ -54,10 +54,14 @@ static KULLBACK_INLINE void value_lanes(const ValueVectors<V>& with, const Value
   Column<V> at;
   at.a = exp2(weigher_power);
   at.b = exp2(other_power);
-  if constexpr (Pass::kClose) {
-    at.u = fma(other_logits - weigher_logits, with.other_scale, constant<V>(0) - with.offset_high) - with.offset_low;
-  } else {
+  // Sums of a large block need no more digits of u than a and b have.
+  if constexpr (kSumming == Summing::kInSums || Pass::kDistance == Distance::kApart) {
     at.u = (other_power - weigher_power) * constant<V>(0.6931471805599453);
+  } else if constexpr (Pass::kDistance == Distance::kClose) {
+    at.u = with.ratio.close(weigher_logits, other_logits, with.other_scale);
+  } else {
+    constexpr bool careful = kSumming == Summing::kCareful;
+    at.u = with.ratio.template shifted<careful>(weigher_logits, other_logits, with.other_scale);
   }
   at.log_b = other_below * with.other_scale;
   if constexpr (kSumming == Summing::kCareful) {
@@ -120,9 +124,9 @@ static inline BlockValue value_of_block(const ValueVectors<V>& with, const Value
   return value;
 }
 
-template <class V, class Formula, bool Close>
+template <class V, class Formula, Distance kDistance>
 static void value_of_segment(ValueTask<Element<V>>& task) {
-  using Pass = ValuePass<V, Formula, Close>;
+  using Pass = ValuePass<V, Formula, kDistance>;
   const ValueVectors<V> with(task);
   task.sum = task.moment = task.weigher_sum = task.other_sum = 0;
   bool large = false;
@@ -144,7 +148,13 @@ static void value_of_segment(ValueTask<Element<V>>& task) {
 template <class V>
 static void divergence_value(ValueTask<Element<V>>& task) {
   // The cross-entropy has no use for u.
-  if (task.cross_entropy) return value_of_segment<V, CrossEntropy, false>(task);
-  if (task.close) return value_of_segment<V, KullbackLeibler, true>(task);
-  return value_of_segment<V, KullbackLeibler, false>(task);
+  if (task.cross_entropy) return value_of_segment<V, CrossEntropy, Distance::kApart>(task);
+  switch (task.ratio.distance) {
+    case Distance::kClose:
+      return value_of_segment<V, KullbackLeibler, Distance::kClose>(task);
+    case Distance::kShifted:
+      return value_of_segment<V, KullbackLeibler, Distance::kShifted>(task);
+    case Distance::kApart:
+      return value_of_segment<V, KullbackLeibler, Distance::kApart>(task);
+  }
 }
