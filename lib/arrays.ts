@@ -73,6 +73,8 @@ export interface CheckedRows<A extends NumericArray> {
   dtype: Dtype;
   rows: number;
   columns: number;
+  /** All axes but the last. */
+  leading: readonly number[];
 }
 
 /** Checks an array argument of an operation. */
@@ -91,17 +93,20 @@ export function requireRows<A extends NumericArray>(name: string, array: Rows<A>
         `${describe(stated)}; they must agree ("float32" for Float32Array, "float64" for Float64Array)`,
     );
   }
-  const { rows, columns } = requireShape(`${name}.shape`, shape);
+  const { rows, columns, leading } = requireShape(`${name}.shape`, shape);
   if (data.length !== rows * columns) {
     requireAttached(`${name}.data`, data);
     throw new ShapeError(
       `${name}.data has ${data.length} elements; its shape [${shape.join(", ")}] needs ${rows * columns}`,
     );
   }
-  return { data, dtype, rows, columns };
+  return { data, dtype, rows, columns, leading };
 }
 
-function requireShape(name: string, shape: readonly number[]): { rows: number; columns: number } {
+function requireShape(
+  name: string,
+  shape: readonly number[],
+): { rows: number; columns: number; leading: number[] } {
   if (!Array.isArray(shape) || shape.length === 0) {
     throw new ShapeError(`${name} is ${describe(shape)}; it must be an array of one axis or more`);
   }
@@ -119,7 +124,7 @@ function requireShape(name: string, shape: readonly number[]): { rows: number; c
   if (!Number.isSafeInteger(rows * columns)) {
     throw new ShapeError(`${name} is [${shape.join(", ")}]; its product must be at most 2^53 - 1`);
   }
-  return { rows, columns };
+  return { rows, columns, leading: (shape as readonly number[]).slice(0, -1) };
 }
 
 /** One float64 a row; `finite` refuses infinities and NaN, `orNumber` is for the message only. */

@@ -8,7 +8,8 @@ export function requireOptions<O extends object>(name: string, options: O, known
     throw new OptionError(`${name} is ${describe(options)}; it must be an object`);
   }
   for (const key in options) {
-    if (!known.includes(key)) {
+    // What hangs on a prototype, maybe on every object's, was not given to this call.
+    if (!known.includes(key) && Object.hasOwn(options, key)) {
       throw new OptionError(`${name}.${key} is not an option; the options are ${known.join(", ")}`);
     }
   }
@@ -56,7 +57,8 @@ export function requireSignal(name: string, signal: AbortSignal | undefined): Ab
   if (
     typeof signal !== "object" ||
     typeof signal?.throwIfAborted !== "function" ||
-    typeof signal.addEventListener !== "function"
+    typeof signal.addEventListener !== "function" ||
+    typeof signal.removeEventListener !== "function"
   ) {
     throw new OptionError(`${name} is ${describe(signal)}; it must be an AbortSignal`);
   }

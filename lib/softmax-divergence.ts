@@ -221,6 +221,15 @@ function toRequest(
       `teacher has ${teacher.rows} rows, student ${student.rows}; they must have the same`,
     );
   }
+  if (
+    student.leading.length !== teacher.leading.length ||
+    student.leading.some((n, i) => n !== teacher.leading[i])
+  ) {
+    throw new ShapeError(
+      `teacher's leading axes are [${teacher.leading.join(", ")}], student's [${student.leading.join(", ")}]; they ` +
+        "must be the same",
+    );
+  }
   const { rows } = student;
   const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
   const { divergence = "forwardKl", temperature = 1, gradOutput = 1, rowWeights, rowMask } = options;

@@ -241,3 +241,29 @@ for (const { backend, dtype, title } of implementations) {
     }
   });
 }
+
+for (const { backend, dtype, title } of implementations) {
+  test(`${title}: a row of NaN, or of NaN and -Infinity, is NaN however it is asked for`, (t) => {
+    for (const columns of [1, 2, 10, 9000]) {
+      const fine = Array.from({ length: columns }, (_, i) => Math.sin(i));
+      for (const bad of [fine.map(() => NaN), fine.map((_, i) => (i === 0 ? NaN : -inf))]) {
+        for (const divergence of divergences) {
+          for (const [student, teacher] of [
+            [bad, fine],
+            [fine, bad],
+          ] as const) {
+            const alone = softmaxDivergence(
+              rowsOf(dtype, columns, student),
+              rowsOf(dtype, columns, teacher),
+              {
+                divergence,
+                backend,
+              },
+            );
+            identical(t, alone.value, NaN, `${divergence}, ${columns} columns`);
+          }
+        }
+      }
+    }
+  });
+}

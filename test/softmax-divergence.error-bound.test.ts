@@ -9,6 +9,8 @@ import {
   inFloat64,
   logitPair,
   longColumnCounts,
+  normals,
+  rowsOf,
   sides,
   type LogitPair,
 } from "./cases.js";
@@ -197,6 +199,36 @@ test("cpu float64: over rows of all lengths, values and gradients are the refere
         t.deepEqual(actual.statistics.argmaxAgreement, expected.statistics.argmaxAgreement, what);
         for (const name of statisticNames) {
           close(t, actual.statistics[name], expected.statistics[name], { relative: 1e-13, group: 1, what });
+        }
+      }
+    }
+  }
+});
+
+test("cpu float32: a constant between the sides costs neither the value nor the gradient a digit", (t) => {
+  const normal = normals(11);
+  for (const columns of [2, 3, 17, 1000, 9000]) {
+    for (const shift of [0.01, 0.9, 1.9, 2.5, 7, 64, 300]) {
+      for (const temperature of [1, 3]) {
+        const distance = 3e-4;
+        const teacher = rowsOf(
+          "float32",
+          columns,
+          Float64Array.from({ length: 4 * columns }, () => 2 * normal()),
+        );
+        const data = teacher.data.map((x) => x + shift + distance * normal());
+        const student = { data, shape: teacher.shape };
+        for (const divergence of ["forwardKl", "reverseKl"] as const) {
+          const result = outputs({ student, teacher }, divergence, {
+            student: temperature,
+            teacher: temperature,
+          });
+          const what = `${divergence}, ${columns} columns, shift ${shift}, T ${temperature}`;
+          checkValues(t, result, what);
+          for (const side of sides) {
+            const tolerance = { relative: 2e-6, what: `${what}, gradient of ${side}` };
+            close(t, result.actual.gradients[side], result.expected.gradients[side], tolerance);
+          }
         }
       }
     }

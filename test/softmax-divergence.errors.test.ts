@@ -1,7 +1,13 @@
 // Every error that softmaxDivergence's checks of arrays can give, with its whole message; and that none leaves a trace in
 // `out`. Errors about options are in softmax-divergence.option-errors.test.ts.
 import test, { type ExecutionContext } from "ava";
-import { BackendUnavailableError, KullbackError } from "../lib/index.js";
+import {
+  BackendUnavailableError,
+  KullbackError,
+  OptionError,
+  ShapeError,
+  softmaxDivergence,
+} from "../lib/index.js";
 import { identical } from "./close.js";
 import { call, detached, expectErrors, pair, two, withOptions, type Arguments } from "./error-cases.js";
 
@@ -268,4 +274,25 @@ test("a backend that cannot run says what was tried", (t) => {
     code: "ERR_KULLBACK_BACKEND_UNAVAILABLE",
     message: "the cuda backend cannot run here:\n  cuda: this version of Kullback has no CUDA backend",
   });
+});
+
+test("axes that flatten to as many rows, but differ, are refused", (t) => {
+  const rows = (...shape: number[]) => ({ data: new Float32Array(12), shape });
+  t.throws(() => softmaxDivergence(rows(2, 2, 3), rows(4, 3)), {
+    instanceOf: ShapeError,
+    message: "teacher's leading axes are [4], student's [2, 2]; they must be the same",
+  });
+});
+
+test("cpu: two SharedArrayBuffers that are one memory are found out, and refused", (t) => {
+  const shared = new SharedArrayBuffer(12);
+  const student = { data: new Float32Array(shared), shape: [1, 3] };
+  const teacher = { data: new Float32Array(new SharedArrayBuffer(12)), shape: [1, 3] };
+  const out = { student: new Float32Array(structuredClone(shared)) };
+  student.data.set([1, 2, 3]);
+  t.throws(() => softmaxDivergence(student, teacher, { gradients: ["student"], out, backend: "cpu" }), {
+    instanceOf: OptionError,
+    message: "options.out.student shares memory with student.data; it must have memory of its own",
+  });
+  t.deepEqual([...student.data], [1, 2, 3]);
 });

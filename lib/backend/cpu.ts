@@ -1,7 +1,12 @@
 // The CPU backend: the native addon behind the Backend interface.
-import { KullbackError, ShapeError } from "../errors.js";
+import { KullbackError, OptionError } from "../errors.js";
 import { jobStatus, type Addon, type JobCallback, type SoftmaxDivergenceArguments } from "./addon.js";
-import { softmaxDivergenceNames, type Backend, type SoftmaxDivergenceRequest } from "./table.js";
+import {
+  outputsLost as lost,
+  softmaxDivergenceNames,
+  type Backend,
+  type SoftmaxDivergenceRequest,
+} from "./table.js";
 
 /** Wraps a loaded addon. */
 export function cpuBackend(addon: Addon): Backend {
@@ -42,6 +47,14 @@ function positional(request: SoftmaxDivergenceRequest): SoftmaxDivergenceArgumen
   ];
 }
 
+/** The addon's names of arrays as the caller's. */
+function sharedMemory(message: string): string {
+  return message
+    .replace(/\b(student|teacher)Gradient\b/g, "options.out.$1")
+    .replace(/\bvalues\b/g, "options.out.values")
+    .replace(/(with )(student|teacher);/, "$1$2.data;");
+}
+
 /** The addon's errors as the library's own. */
 function translated<T>(call: () => T): T {
   try {
@@ -49,7 +62,10 @@ function translated<T>(call: () => T): T {
   } catch (error) {
     const code = (error as { code?: unknown } | null)?.code;
     if (typeof code !== "string" || !code.startsWith("ERR_KULLBACK_")) throw error;
-    throw new KullbackError(code, (error as Error).message, { cause: error });
+    const { message } = error as Error;
+    // The one check of the options that only addresses can make.
+    if (code === "ERR_KULLBACK_OPTION") throw new OptionError(sharedMemory(message));
+    throw new KullbackError(code, message, { cause: error });
   }
 }
 
@@ -62,7 +78,7 @@ function runJob(
       start((status, value, outputsLost) => {
         signal?.removeEventListener("abort", abort);
         if (status !== jobStatus.ok) reject(jobError(status));
-        else if (outputsLost) reject(new ShapeError("out was detached or shrunk while the call was running"));
+        else if (outputsLost) reject(lost());
         else resolve(value);
       }),
     );

@@ -89,8 +89,9 @@ function configure(addon: Addon): void {
       `KULLBACK_NUM_THREADS is ${JSON.stringify(threads)}; it must be an integer from 1 to ${maximalThreads}`,
     );
   }
-  // A Worker that loads the addon later must not undo a setThreadCount() of this process.
-  if (addon.threadCount() === 0)
+  // Threads and kernels are the process's: a Worker that loads the addon later must not change them for all.
+  const first = addon.threadCount() === 0;
+  if (first)
     addon.setThreadCount(threads ? Number(threads) : Math.min(availableParallelism(), maximalThreads));
 
   const wanted = process.env.KULLBACK_CPU_ISA;
@@ -104,5 +105,5 @@ function configure(addon: Addon): void {
         `here it can be ${usable.join(", ")}`,
     );
   }
-  addon.useInstructionSet(wanted);
+  if (first) addon.useInstructionSet(wanted);
 }

@@ -1,7 +1,13 @@
 // The reference backend: float64 TypeScript, slow and plain. It runs where no binary loads.
 import { setImmediate } from "node:timers/promises";
 import { prepareSoftmaxDivergence } from "../reference/softmax-divergence.js";
-import type { Backend, SoftmaxDivergenceRequest, SoftmaxRequestSide } from "./table.js";
+import type { NumericArray } from "../arrays.js";
+import {
+  outputsLost,
+  type Backend,
+  type SoftmaxDivergenceRequest,
+  type SoftmaxRequestSide,
+} from "./table.js";
 
 // How many columns are worked on before other JavaScript may run.
 const columnsPerTurn = 1 << 16;
@@ -53,7 +59,12 @@ function detachedCopy(request: SoftmaxDivergenceRequest): SoftmaxDivergenceReque
   };
 }
 
+// All or none: an output that was detached meanwhile takes nothing any more.
 function copyOutputs(from: SoftmaxDivergenceRequest, to: SoftmaxDivergenceRequest): void {
+  for (const side of ["student", "teacher"] as const) {
+    requireSameLength(from[side].gradient, to[side].gradient);
+  }
+  requireSameLength(from.values, to.values);
   for (const side of ["student", "teacher"] as const) {
     if (from[side].gradient) to[side].gradient?.set(from[side].gradient);
     if (from[side].logSumExp) to[side].logSumExp?.set(from[side].logSumExp);
@@ -61,4 +72,8 @@ function copyOutputs(from: SoftmaxDivergenceRequest, to: SoftmaxDivergenceReques
   }
   if (from.values) to.values?.set(from.values);
   if (from.argmaxAgreement) to.argmaxAgreement?.set(from.argmaxAgreement);
+}
+
+function requireSameLength(from: NumericArray | undefined, to: NumericArray | undefined): void {
+  if (from?.length !== to?.length) throw outputsLost();
 }

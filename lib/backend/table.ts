@@ -1,5 +1,6 @@
 // The TypeScript side of native/abi/kullback_backend.h: what an operation asks of a backend, and what a backend is.
 import type { Dtype, NumericArray } from "../arrays.js";
+import { ShapeError } from "../errors.js";
 
 /** The backends, best first: the order in which "auto" tries them. */
 export const backendNames = ["cuda", "cpu", "reference"] as const;
@@ -41,6 +42,11 @@ export interface SoftmaxDivergenceRequest {
   gradOutputs?: Float64Array | undefined;
   values?: Float64Array | undefined;
   argmaxAgreement?: Uint8Array | undefined;
+}
+
+/** What an asynchronous call rejects with when an array that it should write to has gone meanwhile. */
+export function outputsLost(): ShapeError {
+  return new ShapeError("out was detached or shrunk while the call was running");
 }
 
 /** A backend fills in one pair of functions for each row of native/abi/operations.inc. */

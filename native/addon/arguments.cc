@@ -51,8 +51,30 @@ Arguments::Array Arguments::array(const char* name, napi_typedarray_type type, i
   return {handle, data, static_cast<size_t>(length) * element};
 }
 
+// Without a job, what is written is the caller's memory while inputs are still read. Two SharedArrayBuffer objects may
+// be one memory, which only its addresses tell.
+void Arguments::require_own_memory(const char* name, const Array& array, bool written) {
+  if (job_ != nullptr || array.bytes == 0) return;
+  const char* const begin = static_cast<const char*>(array.data);
+  const char* const end = begin + array.bytes;
+  for (const Range& other : seen_) {
+    if ((written || other.written) && begin < other.end && other.begin < end) {
+      throw coded_error(info_.Env(), "ERR_KULLBACK_OPTION",
+                        std::string(written ? name : other.name) + " shares memory with " +
+                            (written ? other.name : name) + "; it must have memory of its own");
+    }
+  }
+  seen_.push_back({name, begin, end, written});
+}
+
+const void* Arguments::required_input(const char* name, napi_typedarray_type type, int64_t length) {
+  if (info_[next_].IsUndefined()) throw argument_error(info_.Env(), std::string(name) + " is missing");
+  return input(name, type, length);
+}
+
 const void* Arguments::input(const char* name, napi_typedarray_type type, int64_t length) {
   const Array from = array(name, type, length);
+  require_own_memory(name, from, false);
   if (from.handle.IsEmpty() || job_ == nullptr) return from.data;
   void* copy = job_->allocate(from.bytes);
   if (from.bytes > 0) std::memcpy(copy, from.data, from.bytes);
@@ -61,6 +83,7 @@ const void* Arguments::input(const char* name, napi_typedarray_type type, int64_
 
 void* Arguments::output(const char* name, napi_typedarray_type type, int64_t length) {
   const Array to = array(name, type, length);
+  require_own_memory(name, to, true);
   if (to.handle.IsEmpty() || job_ == nullptr) return to.data;
   void* buffer = job_->allocate(to.bytes);
   job_->copy_out(to.handle, buffer, to.bytes);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "addon.h"
 #include "errors.h"
@@ -21,9 +22,12 @@ class Arguments {
   // arrays' own memory, good until JavaScript runs again.
   Arguments(const Napi::CallbackInfo& info, size_t first, Job* job) : info_(info), next_(first), job_(job) {}
 
+  Napi::Env env() const { return info_.Env(); }
   double number(const char* name);
   int64_t count(const char* name);  // an integer >= 0
   // Arrays of at least `length` elements; undefined is NULL.
+  // An input that must be there.
+  const void* required_input(const char* name, napi_typedarray_type type, int64_t length);
   const void* input(const char* name, napi_typedarray_type type, int64_t length);
   void* output(const char* name, napi_typedarray_type type, int64_t length);
   // The element type of the next argument, which must be a float array; does not move on.
@@ -36,10 +40,18 @@ class Arguments {
     size_t bytes = 0;
   };
   Array array(const char* name, napi_typedarray_type type, int64_t length);
+  void require_own_memory(const char* name, const Array& array, bool written);
 
+  struct Range {
+    const char* name;
+    const char* begin;
+    const char* end;
+    bool written;
+  };
   const Napi::CallbackInfo& info_;
   size_t next_;
   Job* job_;
+  std::vector<Range> seen_;
 };
 
 // The asynchronous half of an operation: argument 0 is callback(status, value, outputsLost), the others are those of

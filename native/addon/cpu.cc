@@ -57,8 +57,9 @@ Napi::Value use_instruction_set(const Napi::CallbackInfo& info) {
 template <class T>
 void run_elementary(const InstructionSet& set, Elementary function, Arguments& arguments, napi_typedarray_type type,
                     int64_t length) {
-  const T* from = static_cast<const T*>(arguments.input("from", type, length));
+  const T* from = static_cast<const T*>(arguments.required_input("from", type, length));
   T* to = static_cast<T*>(arguments.output("to", type, length));
+  if (to == nullptr) throw argument_error(arguments.env(), "to is missing");
   kernels_of<T>(*set.kernels).elementary(function, from, to, length);
 }
 
@@ -66,7 +67,9 @@ void run_elementary(const InstructionSet& set, Elementary function, Arguments& a
 Napi::Value elementary(const Napi::CallbackInfo& info) {
   const InstructionSet& set = supported_set(info, 0);
   Arguments arguments(info, 1, nullptr);
-  const auto function = static_cast<Elementary>(arguments.count("function"));
+  const int64_t number = arguments.count("function");
+  if (number > static_cast<int64_t>(Elementary::kLog1p)) throw argument_error(info.Env(), "function is unknown");
+  const auto function = static_cast<Elementary>(number);
   const int64_t length = arguments.count("length");
   const napi_typedarray_type type = arguments.float_type("from");
   if (type == napi_float32_array) {
@@ -81,8 +84,8 @@ Napi::Value elementary(const Napi::CallbackInfo& info) {
 Napi::Value memory_limit(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 0, nullptr);
   const int64_t length = arguments.count("length");
-  const auto* first = static_cast<const float*>(arguments.input("first", napi_float32_array, length));
-  const auto* second = static_cast<const float*>(arguments.input("second", napi_float32_array, length));
+  const auto* first = static_cast<const float*>(arguments.required_input("first", napi_float32_array, length));
+  const auto* second = static_cast<const float*>(arguments.required_input("second", napi_float32_array, length));
   auto* sum = static_cast<float*>(arguments.output("sum", napi_float32_array, length));
   const Kernels<float>& kernels = active_instruction_set().kernels->float32;
   constexpr int64_t kPart = 1 << 15;

@@ -1,4 +1,5 @@
 // softmax_divergence between JavaScript and the backend table: arguments in, a number out. No mathematics.
+#include <algorithm>
 #include <new>
 
 #include "../cpu/backend.h"
@@ -9,10 +10,14 @@
 namespace kullback {
 namespace {
 
+constexpr int64_t kMost = int64_t{1} << 53;
+
 // The order of arguments is that of lib/backend/addon.ts.
 kullback_softmax_divergence_request read_request(Arguments& arguments) {
   kullback_softmax_divergence_request request = {};
-  request.divergence = static_cast<kullback_divergence>(arguments.count("divergence"));
+  const int64_t divergence = arguments.count("divergence");
+  if (divergence > KULLBACK_CROSS_ENTROPY) throw argument_error(arguments.env(), "divergence is unknown");
+  request.divergence = static_cast<kullback_divergence>(divergence);
   request.rows = arguments.count("rows");
   request.columns = arguments.count("columns");
   request.student_stride = arguments.count("studentStride");
@@ -23,11 +28,16 @@ kullback_softmax_divergence_request read_request(Arguments& arguments) {
   request.grad_output = arguments.number("gradOutput");
 
   const int64_t rows = request.rows;
+  const int64_t least_stride = std::min(request.student_stride, request.teacher_stride);
+  const int64_t largest_stride = std::max(request.student_stride, request.teacher_stride);
+  if (request.columns < 1 || request.columns > least_stride || rows > kMost / largest_stride) {
+    throw argument_error(arguments.env(), "columns must be from 1 to either stride, and rows times strides a number");
+  }
   const int64_t student_length = rows * request.student_stride, teacher_length = rows * request.teacher_stride;
   const napi_typedarray_type type = arguments.float_type("student");
   request.dtype = type == napi_float32_array ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
-  request.student = arguments.input("student", type, student_length);
-  request.teacher = arguments.input("teacher", type, teacher_length);
+  request.student = arguments.required_input("student", type, student_length);
+  request.teacher = arguments.required_input("teacher", type, teacher_length);
   request.student_gradient = arguments.output("studentGradient", type, student_length);
   request.teacher_gradient = arguments.output("teacherGradient", type, teacher_length);
 
