@@ -183,7 +183,8 @@ class SoftmaxDivergence {
 
   static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
     side.logits = static_cast<const T*>(logits) + row * stride;
-    side.scale = {static_cast<T>(1 / temperature), static_cast<T>(kPowerOfE / temperature)};
+    split(1 / temperature, side.scale.inverse_temperature, side.scale.inverse_temperature_low);
+    side.scale.power_scale = static_cast<T>(kPowerOfE / temperature);
   }
 
   // The first look at one segment of one side.

@@ -22,7 +22,8 @@ constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + siz
 template <class T>
 struct SoftmaxScale {
   T inverse_temperature;
-  T power_scale;  // 1 / (T log 2)
+  T inverse_temperature_low;  // what the former was rounded by
+  T power_scale;              // 1 / (T log 2)
 };
 
 // First pass, one side: exponentials[i] = exp((logits[i] - maximum) / T).
@@ -41,7 +42,7 @@ struct ExponentialsTask {
 enum class Distance : int32_t {
   kClose,    // one temperature, and maxima that hardly differ: the difference of the logits needs nothing else
   kShifted,  // one temperature, and a constant between the sides: the difference is taken with its rounding
-  kApart,    // two temperatures, or sides so far apart that nothing can cancel: each side from its own maximum
+  kApart,    // two temperatures, or sides very far apart: each side from its own maximum, with all roundings
 };
 
 // What log_ratio needs to know of a pair; each number in two parts whose sum is as exact as float64.

@@ -149,13 +149,34 @@ static KULLBACK_INLINE void store_lanes(V value, Element<V>* to, int rest) {
   value.store_first(to, rest);
 }
 
+// a - b as a sum that is exact (Knuth's two-sum); `low` is not a number where `high` is infinite.
+template <class V>
+struct Difference {
+  V high, low;
+
+  KULLBACK_INLINE Difference(V a, V b) : high(a - b) {
+    const V part = high - a;
+    low = (a - (high - part)) - (b + part);
+  }
+};
+
+// What a careful look does with roundings beside an infinite logit.
+template <bool Careful, class V>
+static KULLBACK_INLINE V number_or_zero(V low) {
+  if constexpr (Careful) return select(equal(low, low), low, constant<V>(0));
+  return low;
+}
+
 // The scalars of a task as vectors, by value: a store to a gradient cannot alias them, so they stay in registers.
 template <class V>
 struct SideVectors {
-  V scale, maximum, log_sum;
+  V scale, scale_low, maximum, log_sum;
 
   explicit KULLBACK_INLINE SideVectors(const SoftmaxSide<Element<V>>& side)
-      : scale(V::all(side.scale.inverse_temperature)), maximum(V::all(side.maximum)), log_sum(V::all(side.log_sum)) {}
+      : scale(V::all(side.scale.inverse_temperature)),
+        scale_low(V::all(side.scale.inverse_temperature_low)),
+        maximum(V::all(side.maximum)),
+        log_sum(V::all(side.log_sum)) {}
 
   KULLBACK_INLINE V below_maximum(V logits) const { return (logits - maximum) * scale; }
   KULLBACK_INLINE V log_probability(V logits) const { return below_maximum(logits) - log_sum; }
@@ -175,16 +196,23 @@ struct RatioVectors {
     return fma(other_logits - weigher_logits, scale, constant<V>(0) - offset_high) - offset_low;
   }
 
-  // `lost` is what the difference lost to rounding (Knuth's two-sum), and not a number beside an infinite logit: then
-  // the careful look leaves it out.
   template <bool Careful>
   KULLBACK_INLINE V shifted(V weigher_logits, V other_logits, V scale) const {
-    const V difference = other_logits - weigher_logits;
-    const V part = difference - other_logits;
-    V lost = (other_logits - (difference - part)) - (weigher_logits + part);
-    if constexpr (Careful) lost = select(equal(lost, lost), lost, constant<V>(0));
-    const V exact = (difference - shift_high) + (lost - shift_low);
+    const Difference<V> difference(other_logits, weigher_logits);
+    const V exact = (difference.high - shift_high) + (number_or_zero<Careful>(difference.low) - shift_low);
     return fma(exact, scale, constant<V>(0) - offset_high) - offset_low;
+  }
+
+  // Each rounding of difference and product is kept where instructions fuse.
+  template <bool Careful, class Side>
+  KULLBACK_INLINE V apart(V weigher_logits, V other_logits, const Side& weigher, const Side& other) const {
+    const Difference<V> of_weigher(weigher_logits, weigher.maximum), of_other(other_logits, other.maximum);
+    const V product = of_other.high * other.scale;
+    const V high = fnma(of_weigher.high, weigher.scale, product);
+    V low = fma(of_other.high, other.scale, constant<V>(0) - product);
+    low = fnma(of_weigher.high, weigher.scale_low, fma(of_other.high, other.scale_low, low));
+    low = fnma(of_weigher.low, weigher.scale, fma(of_other.low, other.scale, low));
+    return (high - offset_high) + (number_or_zero<Careful>(low) - offset_low);
   }
 };
 
@@ -205,8 +233,7 @@ struct PairVectors {
     } else if constexpr (kDistance == Distance::kShifted) {
       return ratio.template shifted<Careful>(weigher_logits, other_logits, other.scale);
     } else {
-      return other.below_maximum(other_logits) - weigher.below_maximum(weigher_logits) - ratio.offset_high -
-             ratio.offset_low;
+      return ratio.template apart<Careful>(weigher_logits, other_logits, weigher, other);
     }
   }
 };

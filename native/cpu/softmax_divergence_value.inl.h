@@ -22,17 +22,21 @@ struct ValuePass {
 // The scalars of a task as vectors.
 template <class V>
 struct ValueVectors {
-  V weigher_maximum, weigher_power, other_maximum, other_power, other_scale, power_shift;
+  struct Side {
+    V maximum, power, scale, scale_low;
+
+    explicit KULLBACK_INLINE Side(const typename ValueTask<Element<V>>::Side& side)
+        : maximum(V::all(side.maximum)),
+          power(V::all(side.scale.power_scale)),
+          scale(V::all(side.scale.inverse_temperature)),
+          scale_low(V::all(side.scale.inverse_temperature_low)) {}
+  };
+  Side weigher, other;
+  V power_shift;
   RatioVectors<V> ratio;
 
   explicit KULLBACK_INLINE ValueVectors(const ValueTask<Element<V>>& task)
-      : weigher_maximum(V::all(task.weigher.maximum)),
-        weigher_power(V::all(task.weigher.scale.power_scale)),
-        other_maximum(V::all(task.other.maximum)),
-        other_power(V::all(task.other.scale.power_scale)),
-        other_scale(V::all(task.other.scale.inverse_temperature)),
-        power_shift(V::all(task.power_shift)),
-        ratio(task.ratio) {}
+      : weigher(task.weigher), other(task.other), power_shift(V::all(task.power_shift)), ratio(task.ratio) {}
 };
 
 template <class V>
@@ -48,22 +52,24 @@ static KULLBACK_INLINE void value_lanes(const ValueVectors<V>& with, const Value
   constexpr double lowest = -FloatBits<Element<V>>::infinity;
   const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, lowest);
-  const V weigher_power = (weigher_logits - with.weigher_maximum) * with.weigher_power;
-  const V other_below = other_logits - with.other_maximum;
-  const V other_power = fma(other_below, with.other_power, with.power_shift);
+  constexpr bool careful = kSumming == Summing::kCareful;
+  const V weigher_power = (weigher_logits - with.weigher.maximum) * with.weigher.power;
+  const V other_below = other_logits - with.other.maximum;
+  const V other_power = fma(other_below, with.other.power, with.power_shift);
   Column<V> at;
   at.a = exp2(weigher_power);
   at.b = exp2(other_power);
-  // Sums of a large block need no more digits of u than a and b have.
-  if constexpr (kSumming == Summing::kInSums || Pass::kDistance == Distance::kApart) {
+  // Sums of a large block need no more digits of u than a and b have, and the cross-entropy has no use for u.
+  if constexpr (kSumming == Summing::kInSums || !Pass::Formula::kInSums) {
     at.u = (other_power - weigher_power) * constant<V>(0.6931471805599453);
   } else if constexpr (Pass::kDistance == Distance::kClose) {
-    at.u = with.ratio.close(weigher_logits, other_logits, with.other_scale);
+    at.u = with.ratio.close(weigher_logits, other_logits, with.other.scale);
+  } else if constexpr (Pass::kDistance == Distance::kShifted) {
+    at.u = with.ratio.template shifted<careful>(weigher_logits, other_logits, with.other.scale);
   } else {
-    constexpr bool careful = kSumming == Summing::kCareful;
-    at.u = with.ratio.template shifted<careful>(weigher_logits, other_logits, with.other_scale);
+    at.u = with.ratio.template apart<careful>(weigher_logits, other_logits, with.weigher, with.other);
   }
-  at.log_b = other_below * with.other_scale;
+  at.log_b = other_below * with.other.scale;
   if constexpr (kSumming == Summing::kCareful) {
     const auto weightless = equal(at.a, constant<V>(0));
     sums.terms = sums.terms + select(weightless, Pass::Formula::weightless_term(at), Pass::Formula::term(at));
