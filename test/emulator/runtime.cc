@@ -1,0 +1,245 @@
+// The part of the CUDA run-time API that dispatchers use, on host memory.
+// With deferred streams nothing enqueued happens before a synchronisation asks for it, so a forgotten one reads poison,
+// and a host buffer freed too early is a use after free for AddressSanitizer.
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "emulator.h"
+
+struct EmulatedEvent {
+  std::shared_ptr<bool> done = std::make_shared<bool>(true);
+  EmulatedStream* stream = nullptr;
+};
+struct EmulatedStream {
+  std::deque<std::function<void()>> work;
+};
+
+namespace {
+using kullback::emulator::checker;
+using kullback::emulator::settings;
+
+std::set<EmulatedStream*> streams;
+EmulatedStream default_stream;
+std::map<const char*, size_t> device_memory;
+std::map<const void*, int> shared_limit;
+cudaError_t last = cudaSuccess;
+std::string text;
+
+cudaError_t set(cudaError_t error) {
+  if (error) last = error;
+  return error;
+}
+EmulatedStream* at(cudaStream_t s) { return s ? s : &default_stream; }
+void step(EmulatedStream* s) {
+  auto work = std::move(s->work.front());
+  s->work.pop_front();
+  work();
+}
+cudaError_t drain(EmulatedStream* s) {
+  while (!s->work.empty()) step(s);
+  return last;
+}
+void enqueue(cudaStream_t s, std::function<void()> work) {
+  at(s)->work.push_back(std::move(work));
+  if (!settings().deferred_streams) drain(at(s));
+}
+void copy(void* d, const void* s, size_t n, cudaMemcpyKind kind) {
+  memcpy(d, s, n);
+  if (checker && (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice || kind == cudaMemcpyDefault))
+    checker->initialised(d, n);
+}
+}  // namespace
+
+namespace kullback::emulator {
+std::string last_error() { return text; }
+
+// By compute capability, in bytes a block.
+static size_t shared_memory_limit() {
+  const int sm = settings().capability;
+  if (sm >= 120) return 101376;
+  if (sm >= 90) return 232448;
+  if (sm == 80 || sm == 87) return 166912;
+  return sm >= 86 ? 101376 : 65536;
+}
+
+// Shared-memory, thread and cluster limits as the emulated device has them.
+const char* refuse(const Launch& l) {
+  const int sm = settings().capability;
+  const size_t limit = shared_memory_limit();
+  unsigned threads = l.block.x * l.block.y * l.block.z;
+  if (!threads || threads > 1024 || l.block.z > 64) return "threads per block";
+  if (!l.grid.x || !l.grid.y || !l.grid.z || l.grid.y > 65535 || l.grid.z > 65535 || l.grid.x > 2147483647u)
+    return "grid size";
+  auto opted = shared_limit.find(l.function);
+  if (l.shared_bytes > limit) return "more shared memory than the device has";
+  if (l.shared_bytes > 49152 && (opted == shared_limit.end() || size_t(opted->second) < l.shared_bytes))
+    return "more than 48 KiB of shared memory without cudaFuncSetAttribute";
+  unsigned cluster = l.cluster.x * l.cluster.y * l.cluster.z;
+  if (cluster > 1 && sm < 90) return "clusters need sm_90";
+  if (cluster > 16 || l.cluster.y != 1 || l.cluster.z != 1 || l.grid.x % l.cluster.x) return "cluster size";
+  return nullptr;
+}
+
+cudaError_t submit(Launch launch, cudaStream_t stream, Body body) {
+  if (const char* why = refuse(launch)) {
+    text = std::string(launch.kernel) + ": invalid launch: " + why;
+    return set(cudaErrorInvalidConfiguration);
+  }
+  enqueue(stream, [launch, body, owner = std::shared_ptr<const void>(body.parameters, body.destroy)] {
+    try {
+      run(launch, body);
+    } catch (const Error& error) {
+      text = error.what();
+      set(cudaErrorLaunchFailure);
+    }
+  });
+  return cudaSuccess;
+}
+}  // namespace kullback::emulator
+
+const char* cudaGetErrorName(cudaError_t e) {
+  return e == cudaSuccess                     ? "cudaSuccess"
+         : e == cudaErrorLaunchFailure        ? "cudaErrorLaunchFailure"
+         : e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration"
+                                              : "cudaError";
+}
+const char* cudaGetErrorString(cudaError_t e) { return e == cudaSuccess ? "no error" : text.c_str(); }
+cudaError_t cudaGetLastError() {
+  cudaError_t e = last;
+  last = cudaSuccess;
+  return e;
+}
+cudaError_t cudaPeekAtLastError() { return last; }
+cudaError_t cudaGetDeviceCount(int* n) {
+  *n = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* d) {
+  *d = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int d) { return d ? set(cudaErrorInvalidDevice) : cudaSuccess; }
+cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr a, int) {
+  int sm = settings().capability;
+  switch (a) {
+    case cudaDevAttrMultiProcessorCount:
+      *v = settings().multiprocessors;
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *v = sm / 10;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *v = sm % 10;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *v = int(kullback::emulator::shared_memory_limit());
+      break;
+    case cudaDevAttrClusterLaunch:
+      *v = sm >= 90;
+      break;
+    default:
+      return set(cudaErrorInvalidValue);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  drain(&default_stream);
+  for (auto* s : streams) drain(s);
+  return last;
+}
+cudaError_t cudaMalloc(void** p, size_t n) {
+  if (posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
+  memset(*p, 0xff, n);
+  device_memory[static_cast<char*>(*p)] = n;
+  if (checker) checker->buffer(*p, n, true);
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* p) {
+  if (!p) return cudaSuccess;
+  cudaDeviceSynchronize();
+  auto it = device_memory.find(static_cast<char*>(p));
+  if (it == device_memory.end()) {
+    text = "cudaFree of something cudaMalloc did not return";
+    return set(cudaErrorInvalidValue);
+  }
+  if (checker) checker->buffer(p, it->second, false);
+  device_memory.erase(it);
+  free(p);
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** p, size_t n) {
+  *p = malloc(n);
+  return *p ? cudaSuccess : set(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFreeHost(void* p) {
+  free(p);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t stream) {
+  enqueue(stream, [=] { copy(d, s, n, k); });
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) {
+  cudaDeviceSynchronize();
+  copy(d, s, n, k);
+  return last;
+}
+cudaError_t cudaMemsetAsync(void* d, int v, size_t n, cudaStream_t stream) {
+  enqueue(stream, [=] {
+    memset(d, v, n);
+    if (checker) checker->initialised(d, n);
+  });
+  return cudaSuccess;
+}
+cudaError_t cudaMemset(void* d, int v, size_t n) {
+  cudaMemsetAsync(d, v, n, nullptr);
+  return cudaDeviceSynchronize();
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+  streams.insert(*s = new EmulatedStream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t s) {
+  drain(s);
+  streams.erase(s);
+  delete s;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t s) { return drain(at(s)); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
+  auto done = e->done;
+  EmulatedStream* other = e->stream;
+  enqueue(s, [=] {
+    while (!*done) step(other);
+  });
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
+  *e = new EmulatedEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  delete e;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  e->done = std::make_shared<bool>(false);
+  e->stream = at(s);
+  enqueue(s, [done = e->done] { *done = true; });
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  while (!*e->done) step(e->stream);
+  return last;
+}
+cudaError_t cudaEventQuery(cudaEvent_t e) { return *e->done ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t kullback_set_function_attribute(const void* f, cudaFuncAttribute a, int v) {
+  if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) shared_limit[f] = v;
+  return cudaSuccess;
+}

@@ -1,0 +1,56 @@
+// The settings, from the environment variable KULLBACK_EMULATOR.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "emulator.h"
+
+namespace kullback::emulator {
+namespace {
+
+[[noreturn]] void refuse(const std::string& key, const std::string& value) {
+  fprintf(stderr, "KULLBACK_EMULATOR: %s=%s is no setting\n", key.c_str(), value.c_str());
+  exit(2);
+}
+
+void set(Settings& settings, const std::string& key, const std::string& value) {
+  const auto one_of = [&](const char* first, const char* second) {
+    if (value != first && value != second) refuse(key, value);
+    return value == first;
+  };
+  if (key == "order" && value == "random")
+    settings.order = Order::random;
+  else if (key == "order")
+    settings.order = one_of("forward", "reverse") ? Order::forward : Order::reverse;
+  else if (key == "seed")
+    settings.seed = strtoull(value.c_str(), nullptr, 10);
+  else if (key == "copies")
+    settings.late_copies = one_of("late", "early");
+  else if (key == "streams")
+    settings.deferred_streams = one_of("deferred", "eager");
+  else if (key == "sm")
+    settings.capability = atoi(value.c_str());
+  else
+    refuse(key, value);
+}
+
+Settings read_settings() {
+  Settings settings;
+  const char* text = getenv("KULLBACK_EMULATOR");
+  std::stringstream all(text != nullptr ? text : "");
+  for (std::string setting; std::getline(all, setting, ',');) {
+    const size_t equals = std::min(setting.find('='), setting.size());
+    set(settings, setting.substr(0, equals), setting.substr(std::min(equals + 1, setting.size())));
+  }
+  return settings;
+}
+
+}  // namespace
+
+Settings& settings() {
+  static Settings settings = read_settings();
+  return settings;
+}
+
+}  // namespace kullback::emulator
