@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const addon = "build/Release/kullback.node";
+// Not native/cuda, which the addon is not built from.
+const addonSources = ["abi", "addon", "cpu", "math"].map((folder) => `native/${folder}`);
 
 const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
 
@@ -55,7 +57,7 @@ if (!process.argv.includes("--no-addon")) {
   const configured = Math.max(modified("build/Makefile"), modified("build/binding.sln"));
   if (configured < latest(["binding.gyp", "package.json", "package-lock.json"])) {
     step("building the native addon (once, about half a minute)", process.execPath, [nodeGyp, "rebuild"]);
-  } else if (modified(addon) < latest(["native"])) {
+  } else if (modified(addon) < latest(addonSources)) {
     step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
   }
 }
@@ -63,7 +65,7 @@ if (!process.argv.includes("--no-addon")) {
 // The loader prefers prebuilds, so an old one would hide what was built since.
 if (
   !process.argv.includes("--no-addon") &&
-  modified("prebuilds") < latest(["native"]) &&
+  modified("prebuilds") < latest(addonSources) &&
   existsSync(join(root, "prebuilds"))
 ) {
   process.stderr.write("kullback: removing prebuilds/, which are older than native/\n");

@@ -1,0 +1,105 @@
+// Builds programs of CUDA kernels for the host emulator in three variants: plain, address (AddressSanitizer and
+// UndefinedBehaviorSanitizer) and access (the emulator's own access checker). Only what is older than its sources is
+// compiled, on all cores. Names on the command line choose among the variants.
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const compiler = process.env.CXX ?? "g++";
+const folders = ["test/emulator", "test/emulator/include", "native/cuda"];
+const programs = ["bugs", "semantics"];
+const common = [
+  "-std=c++20",
+  "-g1",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+  "-Wno-unknown-pragmas",
+  ...folders.map((folder) => `-I${folder}`),
+];
+const sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
+const variants = {
+  plain: { kernel: ["-O1"], emulator: ["-O1"], link: [], leave: ["access.cc"] },
+  address: {
+    kernel: ["-O1", "-fno-omit-frame-pointer", ...sanitizers],
+    emulator: ["-O1", "-fno-omit-frame-pointer", "-fsanitize=address"],
+    link: sanitizers,
+    leave: ["access.cc"],
+  },
+  // The kernels report their accesses to the emulator's own functions: the sanitizer's library is not linked.
+  access: {
+    kernel: [
+      "-O1",
+      "-fno-tree-vectorize",
+      "-fno-tree-slp-vectorize",
+      "-fno-optimize-sibling-calls",
+      "-fsanitize=thread",
+      "--param",
+      "tsan-instrument-func-entry-exit=0",
+    ],
+    emulator: ["-O1"],
+    link: [],
+    leave: [],
+  },
+};
+
+const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
+
+function run(args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(compiler, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+    child.on("error", reject);
+    child.on("close", (code) =>
+      code === 0 ? resolve() : reject(new Error(`${compiler} ${args.join(" ")} failed`)),
+    );
+  });
+}
+
+/** Runs the tasks, as many at a time as there are cores. */
+async function all(tasks) {
+  const work = async () => {
+    for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) await task();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+}
+
+const names = process.argv.slice(2);
+const chosen = names.length > 0 ? names : Object.keys(variants);
+const wrong = chosen.find((name) => !(name in variants));
+if (wrong !== undefined) throw new Error(`no variant ${wrong}: ${Object.keys(variants).join(", ")}`);
+
+const files = folders.flatMap((folder) => readdirSync(join(root, folder)).map((file) => `${folder}/${file}`));
+const headers = files.filter((file) => /\.(h|cuh)$/.test(file));
+const newestHeader = Math.max(...[...headers, "scripts/build-emulator.mjs"].map(modified));
+const compiles = new Map();
+const links = [];
+for (const name of chosen) {
+  const { kernel, emulator, link, leave } = variants[name];
+  const folder = `build/emulator/${name}`;
+  // The emulator is the same in the variants that do not sanitize it.
+  const sanitized = link.length > 0;
+  for (const made of [folder, "build/emulator/plain"]) mkdirSync(join(root, made), { recursive: true });
+  const compile = (source, flags, into = folder) => {
+    const object = `${into}/${basename(source)}.o`;
+    const args = [...common, ...flags, "-x", "c++", "-c", source, "-o", object];
+    if (modified(object) <= Math.max(modified(source), newestHeader)) compiles.set(object, () => run(args));
+    return object;
+  };
+  const roots = programs.map((program) => compile(`test/emulator/${program}.cu`, kernel));
+  const objects = files
+    .filter((file) => file.endsWith(".cc") && !leave.includes(basename(file)))
+    .map((source) => compile(source, emulator, sanitized ? folder : "build/emulator/plain"));
+  programs.forEach((program, index) => {
+    const inputs = [roots[index], ...objects];
+    const output = `${folder}/${program}`;
+    links.push(async () => {
+      if (modified(output) > Math.max(...inputs.map(modified))) return;
+      await run([...link, "-rdynamic", ...inputs, "-ldl", "-o", output]);
+    });
+  });
+}
+await all([...compiles.values()]);
+await all(links);
