@@ -4,6 +4,7 @@
 #include "machine.h"
 
 namespace kullback::emulator {
+
 void release_block(Block& block) {
   if (checker) checker->joined(block.rank * machine.warps_per_block * 32, machine.warps_per_block * 32);
   block.arrived = 0;

@@ -4,6 +4,7 @@
 #include "machine.h"
 
 namespace kullback::emulator {
+
 void complete_copies(std::vector<AsyncCopy>& group) {
   for (AsyncCopy& copy : group) {
     memcpy(copy.destination, copy.source, copy.valid);

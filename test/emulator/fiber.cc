@@ -1,4 +1,3 @@
-
 #include "fiber.h"
 
 #include <sys/mman.h>

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 namespace kullback::emulator {
+
 struct Fiber {
   void* stack_pointer = nullptr;
   const void* stack_bottom = nullptr;

@@ -8,6 +8,7 @@
 #include "poison.h"
 
 namespace kullback::emulator {
+
 namespace {
 
 constexpr size_t kStackBytes =

@@ -10,6 +10,7 @@
 #include "fiber.h"
 
 namespace kullback::emulator {
+
 constexpr size_t kGap = 16 << 10;  // between shared arrays: a wrong index rarely jumps over it
 constexpr size_t kMaxArrays = 64;
 constexpr unsigned kMaxThreads = 16 * 1024;  // a cluster of 16 blocks of 1024

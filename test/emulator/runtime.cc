@@ -57,6 +57,7 @@ void copy(void* d, const void* s, size_t n, cudaMemcpyKind kind) {
 }  // namespace
 
 namespace kullback::emulator {
+
 std::string last_error() { return text; }
 
 // By compute capability, in bytes a block.

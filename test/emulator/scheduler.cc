@@ -9,6 +9,7 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace kullback::emulator {
+
 Machine machine;
 Statistics totals;
 

@@ -7,6 +7,7 @@
 #include "emulator.h"
 
 namespace kullback::emulator {
+
 namespace {
 
 [[noreturn]] void refuse(const std::string& key, const std::string& value) {

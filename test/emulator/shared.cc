@@ -5,6 +5,7 @@
 #include "poison.h"
 
 namespace kullback::emulator {
+
 void* shared_take(size_t offset, size_t bytes) {
   Block& block = *machine.current->block;
   if (offset + bytes > machine.launch->shared_bytes)

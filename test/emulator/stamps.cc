@@ -2,6 +2,7 @@
 #include "machine.h"
 
 namespace kullback::emulator {
+
 Checker* checker = nullptr;
 
 bool in_kernel() { return machine.current != nullptr; }
