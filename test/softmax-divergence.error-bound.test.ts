@@ -235,6 +235,30 @@ test("cpu float32: a constant between the sides costs neither the value nor the 
   }
 });
 
+test("cpu float32: a column that dominates both sides alike costs the gradients of the others no digits", (t) => {
+  const normal = normals(12);
+  for (const columns of [40, 1000, 9000]) {
+    // Beside the dominating probability the divergence is large, and every gradient small: most so in the longest row.
+    const dominated = () =>
+      rowsOf(
+        "float32",
+        columns,
+        Float64Array.from({ length: 4 * columns }, (_, i) =>
+          i % columns === 0 ? Math.log(columns) + 2 : 1.5 * normal(),
+        ),
+      );
+    const [student, teacher] = [dominated(), dominated()];
+    for (const divergence of divergences) {
+      const result = outputs({ student, teacher }, divergence, { student: 1, teacher: 1 });
+      const what = `${divergence}, ${columns} columns`;
+      checkValues(t, result, what);
+      const side = divergence === "reverseKl" ? "teacher" : "student";
+      const expected = result.expected.gradients[side];
+      close(t, result.actual.gradients[side], expected, { relative: 2e-6, what });
+    }
+  }
+});
+
 test("cpu float32: temperatures that make the sides alike cost the value no digits", (t) => {
   const normal = normals(13);
   // The baseline keeps fewer, for want of a fused multiply-add, and its bound is documented apart.

@@ -9,6 +9,7 @@
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
 #include "elementary.inl.h"
+#include "softmax_divergence_exponentials.inl.h"
 #include "softmax_divergence.inl.h"
 #include "softmax_divergence_value.inl.h"
 #include "memory_limit.inl.h"

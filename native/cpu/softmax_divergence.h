@@ -38,6 +38,30 @@ struct ExponentialsTask {
   double sum;  // of the exponentials
 };
 
+// First pass where a gradient is wanted, both sides at once: the moments may make the second pass a short one.
+template <class T>
+struct PairExponentialsTask {
+  bool cross_entropy;  // log_moment is wanted
+  int64_t columns;
+  ExponentialsTask<T> weigher, other;  // maxima finite
+  // Results, over a and b relative to their maxima
+  double moment;      // sum a (log2 b - log2 a)
+  double log_moment;  // sum a log2 b
+};
+
+// Second pass over a row whose sides lie far enough apart for the gradient to be the difference b - a as it stands.
+template <class T>
+struct DifferenceTask {
+  int64_t columns;
+  const T* weigher_exponentials;
+  const T* other_exponentials;     // may be the gradient's memory
+  T weigher_factor, other_factor;  // probability = exponential * factor
+  T gradient_scale;
+  T* gradient;
+  // Result
+  T largest;  // of |b - a|
+};
+
 // How u = log b - log a is formed from two logits, so that it keeps its digits as the sides approach each other.
 enum class Distance : int32_t {
   kClose,    // one temperature, and maxima that hardly differ: the difference of the logits needs nothing else

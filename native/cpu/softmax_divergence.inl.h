@@ -1,153 +1,14 @@
-// softmax_divergence: value and gradients of D(teacher || student), row by row, from logits.
+// softmax_divergence, second and third pass over one segment of one row: value and gradients, from log ratios where the
+// sides are near each other, from differences of their softmaxes where they are not (softmax_divergence_row.h).
 //   formula  math/divergence.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
 //   shapes   one segment (<= kSegmentColumns) of one row a call; student, teacher, gradients [rows, stride]
 //   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), while the row's exponentials
 //            stay in the second-level cache; they are kept in the gradient's own memory where there is one
-//   work     2 exponentials and about 30 further operations a column; binds: memory on AVX-512, arithmetic on AVX2
+//   work     about 30 operations a column near, 5 apart; binds: arithmetic near, the second-level cache apart
 //   stable   (x - maximum) * scale, never x * scale - maximum;  u: see Distance
 //   order    8 vectors of 16 (8) lanes, from there on in float64: over a block of 1024 columns, blocks, segments
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
-
-static inline double sum_of(F64 v) {
-  alignas(64) double lane[F64::lanes];
-  v.store(lane);
-  for (int width = F64::lanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  }
-  return lane[0];
-}
-
-// A sum over many groups of vectors (kGroupVectors), in float64.
-template <class V>
-struct Total;
-
-template <>
-struct Total<F32> {
-  F64 low, high;
-  // Written out: GCC compiles an implicit constructor outside of the target region.
-  KULLBACK_INLINE Total() : low(constant<F64>(0)), high(constant<F64>(0)) {}
-  KULLBACK_INLINE void add(F32 group) {
-    low = low + widen_low(group);
-    high = high + widen_high(group);
-  }
-  double value() const { return sum_of(low + high); }
-};
-
-template <>
-struct Total<F64> {
-  F64 all;
-  KULLBACK_INLINE Total() : all(constant<F64>(0)) {}
-  KULLBACK_INLINE void add(F64 group) { all = all + group; }
-  double value() const { return sum_of(all); }
-};
-
-// The next segment moves into the second-level cache while this one is computed: the search for its maximum would wait
-// for memory.
-template <class T>
-static inline void prefetch_ahead(const T* logits) {
-  __builtin_prefetch(logits + kSegmentColumns, 0, 2);
-}
-
-template <class V>
-static inline Element<V> largest_of(V v) {
-  alignas(64) Element<V> lane[V::lanes];
-  v.store(lane);
-  for (int width = V::lanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
-  }
-  return lane[0];
-}
-
-// The columns of one block in whole vectors, then what is left over.
-struct Span {
-  int64_t begin, whole;
-  int rest;
-};
-template <class V>
-static inline Span span_of(int64_t block, int64_t columns) {
-  const int64_t begin = block * kBlockColumns;
-  const int64_t count = columns - begin < kBlockColumns ? columns - begin : kBlockColumns;
-  return {begin, count / V::lanes * V::lanes, static_cast<int>(count % V::lanes)};
-}
-
-template <class V>
-static inline int64_t group_end(int64_t begin, int64_t whole, int64_t vectors) {
-  return begin + vectors * V::lanes < whole ? begin + vectors * V::lanes : whole;
-}
-
-template <class V>
-static void largest(const Element<V>* values, int64_t count, Element<V>& result) {
-  const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-  const int64_t whole = count / V::lanes * V::lanes;
-  // Four chains, since each maximum waits for the one before it.
-  V first = V::all(lowest), second = first, third = first, fourth = first;
-  int64_t i = 0;
-  for (; i + 4 * V::lanes <= whole; i += 4 * V::lanes) {
-    first = maximum(first, V::load(values + i));
-    second = maximum(second, V::load(values + i + V::lanes));
-    third = maximum(third, V::load(values + i + 2 * V::lanes));
-    fourth = maximum(fourth, V::load(values + i + 3 * V::lanes));
-  }
-  for (; i < whole; i += V::lanes) first = maximum(first, V::load(values + i));
-  if (count > whole) second = maximum(second, V::load_first(values + whole, static_cast<int>(count - whole), lowest));
-  result = largest_of(maximum(maximum(first, second), maximum(third, fourth)));
-}
-
-// A segment without any logit above -inf: probability 0 throughout, unless it hides a NaN, which no maximum shows.
-template <class V>
-static inline double empty_segment(const ExponentialsTask<Element<V>>& task) {
-  // Counted, since GCC 12 turns "if (...) sum = NaN" over float64 into a maximum, which forgets it.
-  int64_t unordered = 0;
-  for (int64_t i = 0; i < task.columns; ++i) {
-    task.exponentials[i] = 0;
-    unordered += task.logits[i] != task.logits[i] ? 1 : 0;
-  }
-  return unordered > 0 ? FloatBits<Element<V>>::nan : 0;
-}
-
-template <class V>
-static void exponentials(ExponentialsTask<Element<V>>& task) {
-  const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
-  if (task.maximum == lowest) {
-    task.sum = empty_segment<V>(task);
-    return;
-  }
-  const V maxima = V::all(task.maximum), scale = V::all(task.scale.power_scale);
-  const int64_t whole = task.columns / V::lanes * V::lanes;
-  Total<V> total;
-  for (int64_t i = 0; i < whole;) {
-    const int64_t end = group_end<V>(i, whole, kGroupVectors);
-    V sum = constant<V>(0);
-    for (; i < end; i += V::lanes) {
-      prefetch_ahead(task.logits + i);
-      const V e = exp2((V::load(task.logits + i) - maxima) * scale);
-      e.store(task.exponentials + i);
-      sum = sum + e;
-    }
-    total.add(sum);
-  }
-  const int rest = static_cast<int>(task.columns - whole);
-  if (rest > 0) {
-    const V e = exp2((V::load_first(task.logits + whole, rest, lowest) - maxima) * scale);
-    e.store_first(task.exponentials + whole, rest);
-    total.add(e);
-  }
-  task.sum = total.value();
-}
-
-// Either a whole vector or its first `rest` lanes, the others being `fill`.
-template <class V, bool Whole>
-static KULLBACK_INLINE V load_lanes(const Element<V>* from, int rest, double fill) {
-  if constexpr (Whole) return V::load(from);
-  return V::load_first(from, rest, static_cast<Element<V>>(fill));
-}
-
-template <class V, bool Whole>
-static KULLBACK_INLINE void store_lanes(V value, Element<V>* to, int rest) {
-  if constexpr (Whole) return value.store(to);
-  value.store_first(to, rest);
-}
 
 // a - b as a sum that is exact (Knuth's two-sum); `low` is not a number where `high` is infinite.
 template <class V>
@@ -395,6 +256,45 @@ template <class V>
 static void divergence(DivergenceTask<Element<V>>& task) {
   if (task.cross_entropy) return divergence_with<V, CrossEntropy>(task);
   return divergence_with<V, KullbackLeibler>(task);
+}
+
+template <class V>
+struct DifferenceVectors {
+  V weigher_factor, other_factor, gradient_scale;
+  explicit KULLBACK_INLINE DifferenceVectors(const DifferenceTask<Element<V>>& task)
+      : weigher_factor(V::all(task.weigher_factor)),
+        other_factor(V::all(task.other_factor)),
+        gradient_scale(V::all(task.gradient_scale)) {}
+};
+
+template <class V, bool Whole>
+static KULLBACK_INLINE V difference_lanes(const DifferenceTask<Element<V>>& task, const DifferenceVectors<V>& with,
+                                          int64_t i, int rest) {
+  const V a = load_lanes<V, Whole>(task.weigher_exponentials + i, rest, 0);
+  const V b = load_lanes<V, Whole>(task.other_exponentials + i, rest, 0);
+  const V difference = fnma(a, with.weigher_factor, b * with.other_factor);
+  store_lanes<V, Whole>(difference * with.gradient_scale, task.gradient + i, rest);
+  return absolute(difference);
+}
+
+template <class V>
+static void difference_gradient(DifferenceTask<Element<V>>& task) {
+  const DifferenceVectors<V> with(task);
+  const int64_t whole = task.columns / V::lanes * V::lanes;
+  V first = constant<V>(0), second = first;
+  int64_t i = 0;
+  for (; i + 2 * V::lanes <= whole; i += 2 * V::lanes) {
+    first = maximum(first, difference_lanes<V, true>(task, with, i, 0));
+    second = maximum(second, difference_lanes<V, true>(task, with, i + V::lanes, 0));
+  }
+  for (; i < whole; i += V::lanes) {
+    first = maximum(first, difference_lanes<V, true>(task, with, i, 0));
+  }
+  const int rest = static_cast<int>(task.columns - whole);
+  if (rest > 0) {
+    second = maximum(second, difference_lanes<V, false>(task, with, whole, rest));
+  }
+  task.largest = largest_of(maximum(first, second));
 }
 
 template <class V>

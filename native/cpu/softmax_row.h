@@ -71,11 +71,20 @@ struct SoftmaxRow {
 
   double log_sum_exp() const { return maximum * scale.inverse_temperature + log_sum; }
 
-  SoftmaxSide<T> segment(int64_t begin) const {
+  void take(size_t segment, const ExponentialsTask<T>& found) {
+    maxima[segment] = found.maximum;
+    sums[segment] = found.sum;
+  }
+
+  // What a segment's exponentials are multiplied by to become probabilities.
+  double factor(int64_t begin) const {
     const size_t i = static_cast<size_t>(begin / kSegmentColumns);
     // An empty segment has 0, or NaN where the whole row is empty.
-    const double factor = sums[i] == 0 ? shares[i] : shares[i] / sums[i];
-    return {logits + begin, exponentials + begin,    static_cast<T>(factor),
+    return sums[i] == 0 ? shares[i] : shares[i] / sums[i];
+  }
+
+  SoftmaxSide<T> segment(int64_t begin) const {
+    return {logits + begin, exponentials + begin,    static_cast<T>(factor(begin)),
             scale,          static_cast<T>(maximum), static_cast<T>(log_sum)};
   }
 

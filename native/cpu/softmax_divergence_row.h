@@ -1,0 +1,394 @@
+// softmax_divergence_row: one row, from its logits to its divergence, its gradients and its two softmaxes.
+//
+// Where only the value is wanted, each segment is looked at once and on its own, and what was found is merged. Else the
+// row's exponentials are kept, and what happens next depends on how far apart the sides are:
+//
+//   first pass    exponentials, their sums, and the moments that say how far
+//   far apart     the value follows from the moments; the other side's gradient is the difference of the softmaxes
+//   else          second pass: the value and that gradient term by term, from log ratios
+//   third pass    the gradient of the side that weighs, which needs the row's sums
+#ifndef KULLBACK_CPU_SOFTMAX_DIVERGENCE_ROW_H
+#define KULLBACK_CPU_SOFTMAX_DIVERGENCE_ROW_H
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "kernels.h"
+#include "scratch.h"
+#include "softmax_row.h"
+#include "stop.h"
+#include "thread_pool.h"
+
+namespace kullback {
+
+// Beyond this difference of maxima, log ratios have no small digits left.
+constexpr double kFarShift = 1 << 20;
+constexpr double kPowerOfE = 1.4426950408889634;  // log2(e)
+// So many times a divergence may the parts be whose sum it is, and a softmax's largest probability a gradient's largest
+// element: what that loses of a float32's digits stays within the documented bounds.
+constexpr double kLostInSums = 16, kLostToDifference = 8;
+// A segment's terms may be so many times its divergence before they are taken again with a better constant.
+constexpr double kDigitsLost = 8;
+
+// What the second pass found, of a row whose softmaxes are known.
+struct SegmentSums {
+  double terms, moment, weight, excess;
+};
+
+// What the first pass found in a segment: sums of a (log2 b - log2 a) and of a log2 b, relative to its maxima.
+struct SegmentMoments {
+  double ratio, other;
+};
+
+// What a thread works with. A row's sides belong to the thread that the row was given to; exponentials of segments that
+// are looked at alone, to the thread that looks.
+template <class T>
+struct Workspace {
+  SoftmaxRow<T> student, teacher;
+  Scratch student_exponentials, teacher_exponentials;
+  std::vector<double> partials;                // one per segment
+  std::vector<SegmentDivergence> divergences;  // one per segment
+  std::vector<SegmentMoments> moments;         // one per segment
+  std::vector<SegmentSums> sums;               // one per segment
+
+  static Workspace& of_this_thread() {
+    static thread_local Workspace workspace;
+    return workspace;
+  }
+};
+
+template <class T>
+class RowDivergence {
+ public:
+  // `pool`, if not NULL, works on the row's segments.
+  RowDivergence(const kullback_softmax_divergence_request& request, const Kernels<T>& kernels, Stop& stop,
+                ThreadPool* pool, Workspace<T>& work, int64_t row)
+      : request_(request),
+        kernels_(kernels),
+        stop_(stop),
+        pool_(pool),
+        work_(work),
+        weigher_(student_weighs() ? work.student : work.teacher),
+        other_(student_weighs() ? work.teacher : work.student) {
+    begin_side(work.student, request.student, request.student_stride, row, request.student_temperature);
+    begin_side(work.teacher, request.teacher, request.teacher_stride, row, request.teacher_temperature);
+  }
+
+  // The value alone: one look at memory. Each segment is looked at on its own, and what was found is merged afterwards.
+  double value_alone() {
+    work_.student.prepare(request_.columns);
+    work_.teacher.prepare(request_.columns);
+    work_.divergences.resize(work_.student.sums.size());
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      work_.divergences[static_cast<size_t>(begin / kSegmentColumns)] = divergence_of_segment(begin, columns);
+    });
+    if (stop_.asked()) return 0;
+    // One segment is the row, unless a side of it is empty or holds a NaN; statistics want more.
+    const bool alone = work_.divergences.size() == 1 && weigher_.sums[0] > 0 && other_.sums[0] > 0;
+    if (!alone || wants_statistics()) {
+      work_.student.merge();
+      work_.teacher.merge();
+    }
+    if (!alone) return merge_divergences(weigher_, other_, work_.divergences, cross_entropy());
+    const SegmentDivergence& whole = work_.divergences[0];
+    return cross_entropy() ? whole.terms : whole.terms - minus_log1p(whole.excess);
+  }
+
+  // The first pass: both softmaxes, of which the exponentials stay in the memory given. That is the gradient's where
+  // there is one, which saves a row of cache.
+  void take_exponentials(T* student_memory, T* teacher_memory) {
+    work_.student.exponentials = student_memory;
+    work_.teacher.exponentials = teacher_memory;
+    work_.student.prepare(request_.columns);
+    work_.teacher.prepare(request_.columns);
+    work_.partials.resize(work_.student.sums.size());
+    work_.moments.resize(work_.student.sums.size());
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+      work_.moments[segment] = exponentiate_pair(begin, columns, segment);
+    });
+    if (stop_.asked()) return;
+    work_.student.merge();
+    work_.teacher.merge();
+  }
+
+  // After take_exponentials, and before gradients overwrite them.
+  double entropy_of(const SoftmaxRow<T>& side) {
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      EntropyTask<T> task;
+      task.side = side.segment(begin);
+      task.columns = columns;
+      kernels_.entropy(task);
+      work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.entropy;
+    });
+    return std::accumulate(work_.partials.begin(), work_.partials.end(), 0.0);
+  }
+
+  // After take_exponentials: the divergence; and the gradients, in the memory of the exponentials, where they are not
+  // NULL. `slope` is what the divergence's derivatives are multiplied by: grad_output, weight and scale together.
+  double divergence_and_gradients(T* student_gradient, T* teacher_gradient, double slope) {
+    T* const weigher_gradient = student_weighs() ? student_gradient : teacher_gradient;
+    T* const other_gradient = student_weighs() ? teacher_gradient : student_gradient;
+    const double divergence_in_sums = divergence_of_moments();
+    const bool in_sums = !std::isnan(divergence_in_sums);
+    SegmentSums sums;
+    // The mean of the weighing side's gradient wants the sums of the second pass in any case.
+    if (in_sums && weigher_gradient != nullptr) sums = second_pass(slope, true, nullptr);
+    const bool written = other_gradient == nullptr || (in_sums && write_difference(slope));
+    if (!in_sums || !written) {
+      sums = second_pass(slope, weigher_gradient != nullptr, written ? nullptr : other_gradient);
+    }
+    if (weigher_gradient != nullptr) write_centred(slope, sums, weigher_gradient);
+    return in_sums ? divergence_in_sums : sums.terms;
+  }
+
+ private:
+  bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
+  bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
+
+  static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
+    side.logits = static_cast<const T*>(logits) + row * stride;
+    split(1 / temperature, side.scale.inverse_temperature, side.scale.inverse_temperature_low);
+    side.scale.power_scale = static_cast<T>(kPowerOfE / temperature);
+  }
+
+  // body(first column, columns) for each segment of a row, on the pool where there is one.
+  template <class Body>
+  void for_each_segment(const Body& body) {
+    const auto segment = [&](int64_t index) {
+      if (stop_.asked()) return;
+      const int64_t begin = index * kSegmentColumns;
+      body(begin, std::min(kSegmentColumns, request_.columns - begin));
+    };
+    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
+    if (pool_ != nullptr) {
+      pool_->parallel_for(segments, segment);
+    } else {
+      for (int64_t index = 0; index < segments; ++index) segment(index);
+    }
+  }
+
+  // The first look at one segment of one side.
+  void exponentiate(SoftmaxRow<T>& side, int64_t begin, int64_t columns, size_t segment, T* exponentials) {
+    ExponentialsTask<T> task;
+    task.logits = side.logits + begin;
+    task.columns = columns;
+    task.scale = side.scale;
+    task.exponentials = exponentials;
+    kernels_.largest(task.logits, columns, task.maximum);
+    kernels_.exponentials(task);
+    side.take(segment, task);
+  }
+
+  bool wants_statistics() const {
+    return request_.student_log_sum_exp != nullptr || request_.teacher_log_sum_exp != nullptr ||
+           request_.argmax_agreement != nullptr;
+  }
+  SegmentDivergence divergence_of_segment(int64_t begin, int64_t columns) {
+    const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+    ValueTask<T> task;
+    task.cross_entropy = cross_entropy();
+    task.columns = columns;
+    task.weigher = {weigher_.logits + begin, weigher_.scale, 0};
+    task.other = {other_.logits + begin, other_.scale, 0};
+    kernels_.largest(task.weigher.logits, columns, task.weigher.maximum);
+    kernels_.largest(task.other.logits, columns, task.other.maximum);
+    const T lowest = -std::numeric_limits<T>::infinity();
+    if (task.weigher.maximum == lowest || task.other.maximum == lowest) {
+      // A side without probability here has no softmax to compare, which merge_divergences sees by its sum.
+      T* const unused = Workspace<T>::of_this_thread().student_exponentials.template reserve<T>(columns);
+      exponentiate(weigher_, begin, columns, segment, unused);
+      exponentiate(other_, begin, columns, segment, unused);
+      return {0, 0, 0};
+    }
+    weigher_.maxima[segment] = task.weigher.maximum;
+    other_.maxima[segment] = task.other.maximum;
+    // The other side's logarithm of a sum, less the weighing one's: as if the maxima said it all, which then is put
+    // right by what the pass has found if it was so far off that digits were lost.
+    double log_sums = 0;
+    SegmentDivergence divergence;
+    for (bool again : {false, true}) {
+      task.power_shift = static_cast<T>(-log_sums * kPowerOfE);
+      divergence.constant = set_offset(task, task.weigher.maximum, task.other.maximum, -task.power_shift / kPowerOfE);
+      kernels_.divergence_value(task);
+      weigher_.sums[segment] = task.weigher_sum;
+      other_.sums[segment] = task.power_shift == 0 ? task.other_sum : task.other_sum * std::exp2(-task.power_shift);
+      divergence.terms = task.sum / task.weigher_sum;
+      if (cross_entropy()) {
+        divergence.terms += std::log(other_.sums[segment]);
+        break;
+      }
+      // Beside a large divergence the difference is the more exact.
+      divergence.excess = divergence.terms < 1 ? divergence.terms + task.moment / task.weigher_sum
+                                               : task.other_sum / task.weigher_sum - 1;
+      const double lost = minus_log1p(divergence.excess);
+      if (again || !(lost > divergence.terms * (1 - 1 / kDigitsLost))) break;
+      log_sums = std::log1p(divergence.excess);
+    }
+    return divergence;
+  }
+
+  // The first look at one segment of both sides.
+  SegmentMoments exponentiate_pair(int64_t begin, int64_t columns, size_t segment) {
+    PairExponentialsTask<T> task;
+    const auto describe = [&](ExponentialsTask<T>& of, const SoftmaxRow<T>& side) {
+      of = {side.logits + begin, columns, side.scale, 0, side.exponentials + begin, 0};
+      kernels_.largest(of.logits, columns, of.maximum);
+    };
+    task.cross_entropy = cross_entropy();
+    task.columns = columns;
+    describe(task.weigher, weigher_);
+    describe(task.other, other_);
+    const T lowest = -std::numeric_limits<T>::infinity();
+    if (task.weigher.maximum == lowest || task.other.maximum == lowest) {
+      kernels_.exponentials(task.weigher);
+      kernels_.exponentials(task.other);
+      task.moment = task.log_moment = std::numeric_limits<double>::quiet_NaN();
+    } else {
+      kernels_.pair_exponentials(task);
+    }
+    weigher_.take(segment, task.weigher);
+    other_.take(segment, task.other);
+    return {task.moment, task.log_moment};
+  }
+
+  // The divergence of a row whose sides lie so far apart that sums have digits enough; NaN where they do not.
+  double divergence_of_moments() const {
+    const SoftmaxRow<T>&a = weigher_, &b = other_;
+    // The means under a of log b - log a and of log b, the latter relative to what the whole row adds to it.
+    double log_ratio = 0, log_b = 0;
+    for (size_t i = 0; i < work_.moments.size(); ++i) {
+      if (a.shares[i] == 0) continue;
+      const double factor = a.shares[i] / a.sums[i] / kPowerOfE;
+      log_ratio += work_.moments[i].ratio * factor + a.shares[i] * (b.below_maximum(i) - a.below_maximum(i));
+      log_b += work_.moments[i].other * factor + a.shares[i] * b.below_maximum(i);
+    }
+    const double divergence = (b.log_sum - a.log_sum) - log_ratio;
+    const double summed = 2 + std::fabs(log_ratio);
+    if (!(divergence * kLostInSums > summed) || std::isinf(divergence)) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+    return cross_entropy() ? b.log_sum - log_b : divergence;
+  }
+
+  // Writes the gradient as the difference of the softmaxes. Returns false where it is so small beside them that their
+  // roundings show; the other side's exponentials are as the first pass left them all the same.
+  bool write_difference(double slope) {
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      DifferenceTask<T> task;
+      task.columns = columns;
+      task.weigher_exponentials = weigher_.exponentials + begin;
+      task.other_exponentials = task.gradient = other_.exponentials + begin;
+      task.weigher_factor = static_cast<T>(weigher_.factor(begin));
+      task.other_factor = static_cast<T>(other_.factor(begin));
+      task.gradient_scale = static_cast<T>(slope * static_cast<double>(other_.scale.inverse_temperature));
+      kernels_.difference_gradient(task);
+      work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.largest;
+    });
+    const double largest = *std::max_element(work_.partials.begin(), work_.partials.end());
+    // The largest probability of a side is 1 / sum.
+    if (largest * kLostToDifference > std::max(1 / weigher_.sum, 1 / other_.sum)) return true;
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      exponentiate(other_, begin, columns, static_cast<size_t>(begin / kSegmentColumns), other_.exponentials + begin);
+    });
+    return false;
+  }
+
+  // Tells a pass how to form log ratios, given the sides' maxima and the difference of their log_sums. Returns the
+  // latter as the pass will have it.
+  template <class Task>
+  static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
+    const double scale = task.other.scale.inverse_temperature;
+    const bool same_temperature = scale == static_cast<double>(task.weigher.scale.inverse_temperature);
+    const double shift = other_maximum - weigher_maximum;
+    RatioOffset<T>& ratio = task.ratio;
+    ratio.distance = !same_temperature || !(std::fabs(shift) <= kFarShift) ? Distance::kApart
+                     : std::fabs(shift * scale) <= close_shift(log_sums)   ? Distance::kClose
+                                                                           : Distance::kShifted;
+    split(shift, ratio.shift_high, ratio.shift_low);
+    const double folded = ratio.distance == Distance::kClose ? shift * scale : 0;
+    split(folded + log_sums, ratio.offset_high, ratio.offset_low);
+    return static_cast<double>(ratio.offset_high) - folded + static_cast<double>(ratio.offset_low);
+  }
+
+  static void split(double number, T& high, T& low) {
+    high = static_cast<T>(number);
+    low = static_cast<T>(number - static_cast<double>(high));
+  }
+
+  // Up to which difference of maxima the rounding of two logits' difference is small beside the log ratios: those of
+  // the largest logits are log_sums, and where that is much, the others are not little.
+  static double close_shift(double log_sums) { return std::fabs(log_sums) > 0.25 ? 2 : 1.0 / 16; }
+
+  // What the second and the third pass are told alike.
+  template <class Task>
+  void describe(Task& task, int64_t begin, int64_t columns) const {
+    task.cross_entropy = cross_entropy();
+    task.columns = columns;
+    task.weigher = weigher_.segment(begin);
+    task.other = other_.segment(begin);
+    set_offset(task, weigher_.maximum, other_.maximum, other_.log_sum - weigher_.log_sum);
+  }
+
+  // Sums, term by term, over the row; and the other side's gradient where there is one. `fine` for sums that the
+  // weighing side's gradient needs.
+  SegmentSums second_pass(double slope, bool fine, T* gradient) {
+    const double gradient_scale = slope * static_cast<double>(other_.scale.inverse_temperature);
+    work_.sums.resize(work_.student.sums.size());
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      DivergenceTask<T> task;
+      describe(task, begin, columns);
+      task.gradient_scale = static_cast<T>(gradient_scale);
+      task.gradient = gradient == nullptr ? nullptr : gradient + begin;
+      task.group = fine ? 1 : kGroupVectors;
+      kernels_.divergence(task);
+      work_.sums[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.moment, task.weight, task.excess};
+    });
+    SegmentSums row = {0, 0, 0, 0};
+    for (const SegmentSums& segment : work_.sums) {
+      row.terms += segment.terms;
+      row.moment += segment.moment;
+      row.weight += segment.weight;
+      row.excess += segment.excess;
+    }
+    if (gradient != nullptr) {
+      // The gradient b - a sums to 0. What it sums to is the error of log ratios, all by the same little, which came
+      // with the rounding of the log-sum-exps: beside a difference of a and b that is small itself, it would be large.
+      for_each_segment([&](int64_t begin, int64_t columns) {
+        const double coefficient = row.excess * gradient_scale * weigher_.factor(begin);
+        kernels_.correct_gradient(
+            {columns, weigher_.exponentials + begin, static_cast<T>(coefficient), gradient + begin});
+      });
+    }
+    return row;
+  }
+
+  // The gradient of the side that weighs.
+  void write_centred(double slope, const SegmentSums& sums, T* gradient) {
+    // The mean of the score is the divergence; but only sums with the gradient's own roundings make its sum 0.
+    const double mean = (cross_entropy() ? sums.terms : -sums.moment) / sums.weight;
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      CentredGradientTask<T> task;
+      describe(task, begin, columns);
+      split(mean, task.mean_high, task.mean_low);
+      task.gradient_scale = static_cast<T>(slope * static_cast<double>(weigher_.scale.inverse_temperature));
+      task.gradient = gradient + begin;
+      kernels_.centred_gradient(task);
+    });
+  }
+
+  const kullback_softmax_divergence_request& request_;
+  const Kernels<T>& kernels_;
+  Stop& stop_;
+  ThreadPool* pool_;
+  Workspace<T>& work_;
+  SoftmaxRow<T>& weigher_;
+  SoftmaxRow<T>& other_;
+};
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CPU_SOFTMAX_DIVERGENCE_ROW_H
