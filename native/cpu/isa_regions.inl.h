@@ -8,6 +8,7 @@
 #include "simd/elementary.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
+#include "../math/log_ratio.inl.h"
 #include "elementary.inl.h"
 #include "softmax_divergence_exponentials.inl.h"
 #include "softmax_divergence.inl.h"

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "../math/log_ratio.h"
+
 namespace kullback {
 
 // A segment is what one thread takes of a row; blocks are summed on their own, and looked at once more where they hold
@@ -17,14 +19,6 @@ constexpr int64_t kSegmentColumns = 8 * kBlockColumns;
 constexpr int64_t kGroupVectors = 8;
 
 constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
-// e^((x - maximum) / T) is computed as 2^((x - maximum) * power_scale).
-template <class T>
-struct SoftmaxScale {
-  T inverse_temperature;
-  T inverse_temperature_low;  // what the former was rounded by
-  T power_scale;              // 1 / (T log 2)
-};
 
 // First pass, one side: exponentials[i] = exp((logits[i] - maximum) / T).
 template <class T>
@@ -60,22 +54,6 @@ struct DifferenceTask {
   T* gradient;
   // Result
   T largest;  // of |b - a|
-};
-
-// How u = log b - log a is formed from two logits, so that it keeps its digits as the sides approach each other.
-enum class Distance : int32_t {
-  kClose,    // one temperature, and maxima that hardly differ: the difference of the logits needs nothing else
-  kShifted,  // one temperature, and a constant between the sides: the difference is taken with its rounding
-  kApart,    // two temperatures, or sides very far apart: each side from its own maximum, with all roundings
-};
-
-// What log_ratio needs to know of a pair; each number in two parts whose sum is as exact as float64.
-template <class T>
-struct RatioOffset {
-  Distance distance;
-  T shift_high, shift_low;  // kShifted: the maximum of `other` less that of `weigher`
-  // The log_sum of `other` less that of `weigher`, relative to their maxima; kClose: of the whole log-sum-exps.
-  T offset_high, offset_low;
 };
 
 // The value alone, of one segment, in one pass: a = exp((weigher - maximum) / T), b likewise times 2^power_shift, and

@@ -10,24 +10,6 @@
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
 
-// a - b as a sum that is exact (Knuth's two-sum); `low` is not a number where `high` is infinite.
-template <class V>
-struct Difference {
-  V high, low;
-
-  KULLBACK_INLINE Difference(V a, V b) : high(a - b) {
-    const V part = high - a;
-    low = (a - (high - part)) - (b + part);
-  }
-};
-
-// What a careful look does with roundings beside an infinite logit.
-template <bool Careful, class V>
-static KULLBACK_INLINE V number_or_zero(V low) {
-  if constexpr (Careful) return select(equal(low, low), low, constant<V>(0));
-  return low;
-}
-
 // The scalars of a task as vectors, by value: a store to a gradient cannot alias them, so they stay in registers.
 template <class V>
 struct SideVectors {
@@ -44,43 +26,9 @@ struct SideVectors {
 };
 
 template <class V>
-struct RatioVectors {
-  V shift_high, shift_low, offset_high, offset_low;
-
-  explicit KULLBACK_INLINE RatioVectors(const RatioOffset<Element<V>>& ratio)
-      : shift_high(V::all(ratio.shift_high)),
-        shift_low(V::all(ratio.shift_low)),
-        offset_high(V::all(ratio.offset_high)),
-        offset_low(V::all(ratio.offset_low)) {}
-
-  KULLBACK_INLINE V close(V weigher_logits, V other_logits, V scale) const {
-    return fma(other_logits - weigher_logits, scale, constant<V>(0) - offset_high) - offset_low;
-  }
-
-  template <bool Careful>
-  KULLBACK_INLINE V shifted(V weigher_logits, V other_logits, V scale) const {
-    const Difference<V> difference(other_logits, weigher_logits);
-    const V exact = (difference.high - shift_high) + (number_or_zero<Careful>(difference.low) - shift_low);
-    return fma(exact, scale, constant<V>(0) - offset_high) - offset_low;
-  }
-
-  // Each rounding of difference and product is kept where instructions fuse.
-  template <bool Careful, class Side>
-  KULLBACK_INLINE V apart(V weigher_logits, V other_logits, const Side& weigher, const Side& other) const {
-    const Difference<V> of_weigher(weigher_logits, weigher.maximum), of_other(other_logits, other.maximum);
-    const V product = of_other.high * other.scale;
-    const V high = fnma(of_weigher.high, weigher.scale, product);
-    V low = fma(of_other.high, other.scale, constant<V>(0) - product);
-    low = fnma(of_weigher.high, weigher.scale_low, fma(of_other.high, other.scale_low, low));
-    low = fnma(of_weigher.low, weigher.scale, fma(of_other.low, other.scale, low));
-    return (high - offset_high) + (number_or_zero<Careful>(low) - offset_low);
-  }
-};
-
-template <class V>
 struct PairVectors {
   SideVectors<V> weigher, other;
-  RatioVectors<V> ratio;
+  LogRatio<V> ratio;
   V gradient_scale;
 
   template <class Task>

@@ -24,9 +24,6 @@
 
 namespace kullback {
 
-// Beyond this difference of maxima, log ratios have no small digits left.
-constexpr double kFarShift = 1 << 20;
-constexpr double kPowerOfE = 1.4426950408889634;  // log2(e)
 // So many times a divergence may the parts be whose sum it is, and a softmax's largest probability a gradient's largest
 // element: what that loses of a float32's digits stays within the documented bounds.
 constexpr double kLostInSums = 16, kLostToDifference = 8;
@@ -151,8 +148,7 @@ class RowDivergence {
 
   static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
     side.logits = static_cast<const T*>(logits) + row * stride;
-    split(1 / temperature, side.scale.inverse_temperature, side.scale.inverse_temperature_low);
-    side.scale.power_scale = static_cast<T>(kPowerOfE / temperature);
+    side.scale = softmax_scale<T>(temperature);
   }
 
   // body(first column, columns) for each segment of a row, on the pool where there is one.
@@ -301,27 +297,13 @@ class RowDivergence {
   // latter as the pass will have it.
   template <class Task>
   static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
-    const double scale = task.other.scale.inverse_temperature;
-    const bool same_temperature = scale == static_cast<double>(task.weigher.scale.inverse_temperature);
     const double shift = other_maximum - weigher_maximum;
     RatioOffset<T>& ratio = task.ratio;
-    ratio.distance = !same_temperature || !(std::fabs(shift) <= kFarShift) ? Distance::kApart
-                     : std::fabs(shift * scale) <= close_shift(log_sums)   ? Distance::kClose
-                                                                           : Distance::kShifted;
-    split(shift, ratio.shift_high, ratio.shift_low);
+    ratio = ratio_offset(shift, log_sums, task.weigher.scale, task.other.scale);
+    const double scale = static_cast<double>(task.other.scale.inverse_temperature);
     const double folded = ratio.distance == Distance::kClose ? shift * scale : 0;
-    split(folded + log_sums, ratio.offset_high, ratio.offset_low);
     return static_cast<double>(ratio.offset_high) - folded + static_cast<double>(ratio.offset_low);
   }
-
-  static void split(double number, T& high, T& low) {
-    high = static_cast<T>(number);
-    low = static_cast<T>(number - static_cast<double>(high));
-  }
-
-  // Up to which difference of maxima the rounding of two logits' difference is small beside the log ratios: those of
-  // the largest logits are log_sums, and where that is much, the others are not little.
-  static double close_shift(double log_sums) { return std::fabs(log_sums) > 0.25 ? 2 : 1.0 / 16; }
 
   // What the second and the third pass are told alike.
   template <class Task>

@@ -33,7 +33,7 @@ struct ValueVectors {
   };
   Side weigher, other;
   V power_shift;
-  RatioVectors<V> ratio;
+  LogRatio<V> ratio;
 
   explicit KULLBACK_INLINE ValueVectors(const ValueTask<Element<V>>& task)
       : weigher(task.weigher), other(task.other), power_shift(V::all(task.power_shift)), ratio(task.ratio) {}

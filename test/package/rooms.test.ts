@@ -79,13 +79,17 @@ test("a file in an operation's room belongs to an operation", (t) => {
 test("arrows between the rooms point one way", (t) => {
   const forbidden: [folder: string, pattern: RegExp, why: string][] = [
     ["native/abi", /napi|#include ".*(cpu|addon|math)\//, "the ABI knows nobody"],
-    ["native/math", /^#/m, "formulas include nothing"],
+    ["native/math", /#include "/, "formulas need nothing of the project's"],
     ["native/cpu", /napi|addon\//, "the CPU backend knows nothing of Node"],
+    ["native/cuda", /napi|addon\/|cpu\//, "the CUDA backend knows nothing of Node, nor of the CPU backend"],
     ["native/addon", /math\/|<cmath>.*std::exp|std::log\(/, "the addon holds no mathematics"],
     ["lib/reference", /from "(?!\.\.\/backend\/table\.js")/, "the reference needs only the table's types"],
   ];
   for (const [folder, pattern, why] of forbidden) {
     for (const file of filesBelow(folder)) t.notRegex(read(file), pattern, `${file}: ${why}`);
+  }
+  for (const file of filesBelow("native/math").filter((path) => path.endsWith(".inl.h"))) {
+    t.notRegex(read(file), /^#/m, `${file}: is included by each compiler in its own surroundings`);
   }
   for (const file of operations.map((stem) => `lib/${kebab(stem)}.ts`)) {
     t.notRegex(read(file), /Math\.(exp|log|expm1|log1p)/, `${file}: operations hold no mathematics`);

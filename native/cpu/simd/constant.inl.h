@@ -7,3 +7,8 @@ template <class V>
 KULLBACK_INLINE V constant(double value) {
   return V::all(static_cast<Element<V>>(value));
 }
+
+template <class V>
+KULLBACK_INLINE V broadcast(Element<V> value) {
+  return V::all(value);
+}
