@@ -8,7 +8,10 @@
       "sources": [
         "native/addon/addon.cc",
         "native/addon/arguments.cc",
+        "native/addon/backends.cc",
         "native/addon/cpu.cc",
+        "native/addon/cuda.cc",
+        "native/addon/cuda_library.cc",
         "native/addon/job.cc",
         "native/addon/softmax_divergence.cc",
         "native/cpu/backend.cc",

@@ -33,6 +33,13 @@ export class OptionError extends KullbackError {
   }
 }
 
+/** What CUDA, or the driver, says went wrong, by its name and number: `ERR_KULLBACK_CUDA`. */
+export class CudaError extends KullbackError {
+  constructor(message: string) {
+    super("ERR_KULLBACK_CUDA", message);
+  }
+}
+
 /** One backend that was tried, and why it cannot run. */
 export interface BackendAttempt {
   backend: string;

@@ -10,6 +10,7 @@ export {
 export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backend/table.js";
 export {
   BackendUnavailableError,
+  CudaError,
   DtypeError,
   KullbackError,
   OptionError,

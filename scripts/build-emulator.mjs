@@ -14,6 +14,7 @@ const programs = ["bugs", "semantics"];
 const common = [
   "-std=c++20",
   "-g1",
+  "-fPIC",
   "-Wall",
   "-Wextra",
   "-Werror",
@@ -88,10 +89,18 @@ for (const name of chosen) {
     if (modified(object) <= Math.max(modified(source), newestHeader)) compiles.set(object, () => run(args));
     return object;
   };
+  const library = files.filter((file) => file.startsWith("native/cuda/") && /\.(cc|cu)$/.test(file));
+  const parts = library.map((source) => compile(source, source.endsWith(".cu") ? kernel : emulator));
   const roots = programs.map((program) => compile(`test/emulator/${program}.cu`, kernel));
   const objects = files
-    .filter((file) => file.endsWith(".cc") && !leave.includes(basename(file)))
+    .filter((file) => file.startsWith("test/") && file.endsWith(".cc") && !leave.includes(basename(file)))
     .map((source) => compile(source, emulator, sanitized ? folder : "build/emulator/plain"));
+  links.push(async () => {
+    const inputs = [...parts, ...objects];
+    const output = `${folder}/kullback_cuda.so`;
+    if (modified(output) > Math.max(...inputs.map(modified))) return;
+    await run([...link, "-shared", ...inputs, "-ldl", "-o", output]);
+  });
   programs.forEach((program, index) => {
     const inputs = [roots[index], ...objects];
     const output = `${folder}/${program}`;

@@ -1,8 +1,13 @@
 // The surface of the native addon, by hand: native/addon/*.cc read their arguments in this order.
 import type { NumericArray } from "../arrays.js";
 
+/** Who computes where it is not one of CUDA's devices. */
+export const cpuDevice = -1;
+
 /** native/addon/softmax_divergence.cc, read_request */
 export type SoftmaxDivergenceArguments = [
+  /** {@link cpuDevice}, or the index of one of CUDA's. */
+  device: number,
   divergence: number,
   rows: number,
   columns: number,
@@ -28,10 +33,26 @@ export type SoftmaxDivergenceArguments = [
 ];
 
 /** How a job reports: `status` is a kullback_status. */
-export type JobCallback = (status: number, value: number, outputsLost: boolean) => void;
+export type JobCallback = (status: number, value: number, outputsLost: boolean, text: string) => void;
 
 /** kullback_status */
-export const jobStatus = { ok: 0, cancelled: 1, outOfMemory: 2, unsupported: 3 } as const;
+export const jobStatus = { ok: 0, cancelled: 1, outOfMemory: 2, unsupported: 3, deviceError: 4 } as const;
+
+/** One of CUDA's devices. */
+export interface CudaDevice {
+  name: string;
+  /** 90 for compute capability 9.0. */
+  computeCapability: number;
+  multiprocessors: number;
+  /** Of CUDA, as the driver speaks it: 12040 for 12.4. */
+  driverVersion: number;
+  /** Of CUDA, as the backend was built with it. */
+  runtimeVersion: number;
+  /** Not a GPU, but the emulator of Kullback's own tests. */
+  emulated: boolean;
+  freeBytes: number;
+  totalBytes: number;
+}
 
 export interface InstructionSetEntry {
   name: string;
@@ -50,6 +71,11 @@ export interface Addon {
   softmaxDivergence(...args: SoftmaxDivergenceArguments): number;
   /** Returns a function that cancels. */
   softmaxDivergenceAsync(callback: JobCallback, ...args: SoftmaxDivergenceArguments): () => void;
+  /** Loads the CUDA backend, once a process. Returns what is wrong, or undefined. */
+  loadCuda(path: string): string | undefined;
+  /** How many devices CUDA has, or why none. */
+  cudaDevices(): number | string;
+  cudaDevice(device: number): CudaDevice;
   /** 0 before the first setThreadCount. */
   threadCount(): number;
   setThreadCount(count: number): void;

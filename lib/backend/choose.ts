@@ -1,13 +1,17 @@
 // Picks the backend of a call and remembers why.
 import { BackendUnavailableError, type BackendAttempt } from "../errors.js";
 import { requireOneOf } from "../options.js";
-import { cpuBackend } from "./cpu.js";
+import { openCuda } from "./cuda.js";
 import { loadAddon } from "./load.js";
+import { cpuBackend } from "./native.js";
 import { referenceBackend } from "./reference.js";
 import { backendChoices, backendNames, type Backend, type BackendChoice, type BackendName } from "./table.js";
 
 /** A backend, or the reason why there is none. */
-type Found = { backend: Backend } | { attempts: BackendAttempt[] };
+interface Found {
+  backend?: Backend;
+  attempts: BackendAttempt[];
+}
 
 const found = new Map<BackendName, Found>();
 
@@ -24,16 +28,22 @@ export function findBackend(name: BackendName): Found {
 function open(name: BackendName): Found {
   switch (name) {
     case "cuda":
-      return { attempts: [{ backend: "cuda", reason: "this version of Kullback has no CUDA backend" }] };
+      return openCuda(loseCuda);
     case "cpu": {
       const { addon, attempts } = loadAddon();
-      return addon === undefined ? { attempts } : { backend: cpuBackend(addon) };
+      return addon === undefined ? { attempts } : { backend: cpuBackend(addon), attempts: [] };
     }
     case "reference":
-      return { backend: referenceBackend };
+      return { backend: referenceBackend, attempts: [] };
     default:
       return name satisfies never;
   }
+}
+
+// From now on CUDA counts as missing: "auto" goes on with the next backend.
+function loseCuda(attempt: BackendAttempt): void {
+  found.set("cuda", { attempts: [attempt] });
+  automatic = undefined;
 }
 
 /** KULLBACK_BACKEND, or "auto". */
@@ -60,7 +70,7 @@ export function chooseBackend(choice: BackendChoice = "auto"): Backend {
 
 function named(name: BackendName): Backend {
   const answer = findBackend(name);
-  if ("backend" in answer) return answer.backend;
+  if (answer.backend !== undefined) return answer.backend;
   throw new BackendUnavailableError(`the ${name} backend cannot run here:`, answer.attempts);
 }
 
@@ -68,7 +78,7 @@ function firstAvailable(): Backend {
   const attempts: BackendAttempt[] = [];
   for (const name of backendNames) {
     const answer = findBackend(name);
-    if ("backend" in answer) return answer.backend;
+    if (answer.backend !== undefined) return answer.backend;
     attempts.push(...answer.attempts);
   }
   throw new BackendUnavailableError("no backend can run here:", attempts);

@@ -7,7 +7,7 @@ import { OptionError, type BackendAttempt } from "../errors.js";
 import type { Addon } from "./addon.js";
 
 /** KULLBACK_ABI_VERSION of native/abi/kullback_backend.h. */
-const abiVersion = 1;
+const abiVersion = 2;
 
 const require = createRequire(import.meta.url);
 // From dist/lib/backend/ to the package's root.
@@ -42,11 +42,23 @@ export function loadAddon(): LoadedAddon {
   return result;
 }
 
+/** A file of the package. */
+export function packageFile(path: string): string {
+  return `${root}${path}`;
+}
+
+/** Where this platform's binaries lie in the published package. */
+export const prebuiltFolder = `prebuilds/${process.platform}-${process.arch}`;
+
+/** A path as messages have it: the package's own from its root on. */
+export function shownPath(path: string): string {
+  return path.startsWith(root) ? path.slice(root.length) : path;
+}
+
 /** Prebuilt first, then what `npm run build` leaves behind. */
 function candidates(): string[] {
-  const platform = `${process.platform}-${process.arch}`;
   const tag = process.platform === "linux" ? `.${libc()}` : "";
-  return [`${root}prebuilds/${platform}/kullback${tag}.node`, `${root}build/Release/kullback.node`];
+  return [packageFile(`${prebuiltFolder}/kullback${tag}.node`), packageFile("build/Release/kullback.node")];
 }
 
 /** The C library that Node itself was linked with. */
@@ -56,7 +68,7 @@ function libc(): "glibc" | "musl" {
 }
 
 function tryLoad(path: string, result: LoadedAddon): string | undefined {
-  const shown = path.startsWith(root) ? path.slice(root.length) : path;
+  const shown = shownPath(path);
   if (!existsSync(path)) return `${shown} does not exist`;
   try {
     const addon = require(path) as Addon;

@@ -39,7 +39,12 @@ export interface BackendInfo {
   environment: Record<string, string>;
 }
 
-const environmentVariables = ["KULLBACK_BACKEND", "KULLBACK_CPU_ISA", "KULLBACK_NUM_THREADS"] as const;
+const environmentVariables = [
+  "KULLBACK_BACKEND",
+  "KULLBACK_CUDA_LIBRARY",
+  "KULLBACK_CPU_ISA",
+  "KULLBACK_NUM_THREADS",
+] as const;
 
 /**
  * Which backends there are, which one runs and why, what the processor offers, and the versions of the parts.
@@ -51,9 +56,7 @@ export function backendInfo(): BackendInfo {
   const choice = backendFromEnvironment();
   const backends = backendNames.map((name): BackendStatus => {
     const found = findBackend(name);
-    return "backend" in found
-      ? { name, available: true, attempts: [] }
-      : { name, available: false, attempts: found.attempts };
+    return { name, available: found.backend !== undefined, attempts: found.attempts };
   });
   const selected = choice === "auto" || backends.some(({ name, available }) => name === choice && available);
   const name = selected ? chooseBackend().name : null;

@@ -11,13 +11,14 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 1
+#define KULLBACK_ABI_VERSION 2
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
   KULLBACK_CANCELLED = 1,     /* control->cancelled said so; the outputs hold nothing of use */
   KULLBACK_OUT_OF_MEMORY = 2, /* scratch memory could not be had */
-  KULLBACK_UNSUPPORTED = 3    /* the request names a dtype or a divergence that this backend has not */
+  KULLBACK_UNSUPPORTED = 3,   /* the request names a dtype or a divergence that this backend has not */
+  KULLBACK_DEVICE_ERROR = 4   /* the device, or its driver, refused: backend->last_error says what it said */
 } kullback_status;
 
 typedef enum kullback_dtype { KULLBACK_FLOAT32 = 0, KULLBACK_FLOAT64 = 1 } kullback_dtype;
@@ -47,6 +48,8 @@ typedef struct kullback_softmax_divergence_request {
   int64_t rows;
   int64_t columns; /* the logical vocabulary: columns <= both strides; what lies beyond is not read */
 
+  int32_t device;      /* which of the backend's devices computes; 0 where it has none */
+  uint8_t on_device;   /* nonzero: student, teacher and their gradients are memory of that device */
   const void* student; /* [rows, student_stride], dtype */
   const void* teacher; /* [rows, teacher_stride], dtype */
   int64_t student_stride;
@@ -72,14 +75,43 @@ typedef struct kullback_softmax_divergence_request {
   uint8_t* argmax_agreement;   /* [rows]: 1 where both rows have their first maximum in one column */
 } kullback_softmax_divergence_request;
 
+typedef struct kullback_device_info {
+  char name[256];
+  int32_t compute_capability; /* 10 major + minor: 90 for an H100 */
+  int32_t multiprocessors;
+  int32_t driver_version;  /* of CUDA that the driver speaks: 1000 major + 10 minor */
+  int32_t runtime_version; /* of CUDA that the backend was built with, likewise */
+  uint8_t emulated;        /* nonzero: no GPU, but the emulator of this project's tests */
+} kullback_device_info;
+
+/* Memory of devices, for a backend that has devices. Each call ends before it returns. */
+typedef struct kullback_devices {
+  /* How many devices can be used; 0, and then last_error says why. */
+  int32_t (*count)(void);
+  kullback_status (*describe)(int32_t device, kullback_device_info* info);
+  kullback_status (*memory)(int32_t device, int64_t* free_bytes, int64_t* total_bytes);
+  kullback_status (*allocate)(int32_t device, int64_t bytes, void** memory);
+  kullback_status (*release)(int32_t device, void* memory);
+  kullback_status (*copy_to_device)(int32_t device, void* to, const void* from, int64_t bytes);
+  kullback_status (*copy_to_host)(int32_t device, void* to, const void* from, int64_t bytes);
+  kullback_status (*trim)(int32_t device); /* gives back what is kept for later calls */
+} kullback_devices;
+
 typedef struct kullback_backend {
   uint32_t abi_version; /* KULLBACK_ABI_VERSION of the header that the backend was built with */
   const char* name;
+  /* What the last call on this thread that failed was told: never NULL, good until the thread's next call. */
+  const char* (*last_error)(void);
+  const kullback_devices* devices; /* NULL: the backend works on the host's memory alone */
 #define KULLBACK_OPERATION(stem) \
   kullback_status (*stem)(const kullback_##stem##_request* request, const kullback_control* control);
 #include "operations.inc"
 #undef KULLBACK_OPERATION
 } kullback_backend;
+
+/* The one symbol of a backend in a shared library of its own. */
+#define KULLBACK_BACKEND_SYMBOL "kullback_backend_table"
+typedef const kullback_backend* (*kullback_backend_table_function)(void);
 
 #ifdef __cplusplus
 }

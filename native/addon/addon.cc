@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include "../abi/kullback_backend.h"
+#include "backends.h"
 
 namespace kullback {
 namespace {
@@ -24,6 +25,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["softmaxDivergence"] = Napi::Function::New<softmax_divergence>(env, "softmaxDivergence");
   exports["softmaxDivergenceAsync"] = Napi::Function::New<softmax_divergence_async>(env, "softmaxDivergenceAsync");
   register_cpu(env, exports);
+  register_cuda(env, exports);
   return exports;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "backends.h"
 #include "errors.h"
 
 namespace kullback {
@@ -20,6 +21,14 @@ int64_t Arguments::count(const char* name) {
   const double value = number(name);
   if (!(value >= 0 && value <= 9007199254740991.0) || value != std::floor(value)) {
     throw argument_error(info_.Env(), std::string(name) + " must be a non-negative integer");
+  }
+  return static_cast<int64_t>(value);
+}
+
+int64_t Arguments::device() {
+  const double value = number("device");
+  if (!(value >= kCpu && value < 1024) || value != std::floor(value)) {
+    throw argument_error(info_.Env(), "device must be -1 or a device's index");
   }
   return static_cast<int64_t>(value);
 }

@@ -25,6 +25,7 @@ class Arguments {
   Napi::Env env() const { return info_.Env(); }
   double number(const char* name);
   int64_t count(const char* name);  // an integer >= 0
+  int64_t device();                 // who computes: kCpu, or one of CUDA's devices
   // Arrays of at least `length` elements; undefined is NULL.
   // An input that must be there.
   const void* required_input(const char* name, napi_typedarray_type type, int64_t length);
@@ -54,14 +55,15 @@ class Arguments {
   std::vector<Range> seen_;
 };
 
-// The asynchronous half of an operation: argument 0 is callback(status, value, outputsLost), the others are those of
-// the synchronous call. prepare(job, arguments) reads them and sets job.compute. Returns a function that cancels.
+// The asynchronous half of an operation: argument 0 is callback(status, value, outputsLost, text), the others are those
+// of the synchronous call. prepare(job, arguments) reads them and sets job.compute. Returns a function that cancels.
 template <class Prepare>
 Napi::Value start_job(const Napi::CallbackInfo& info, const Prepare& prepare) {
   const Napi::Env env = info.Env();
   auto job = std::make_shared<Job>();
   try {
     Arguments arguments(info, 1, job.get());
+    job->device = arguments.device();
     prepare(*job, arguments);
   } catch (const std::bad_alloc&) {
     throw out_of_memory(env);

@@ -24,12 +24,15 @@ inline Napi::Error out_of_memory(Napi::Env env) {
   return coded_error(env, "ERR_KULLBACK_OUT_OF_MEMORY", "not enough memory for the operation's working space");
 }
 
-inline void throw_unless_ok(Napi::Env env, kullback_status status) {
+// `text` is what the backend says of its last failure, on the thread that it failed on.
+inline void throw_unless_ok(Napi::Env env, kullback_status status, const std::string& text) {
   switch (status) {
     case KULLBACK_OK:
       return;
     case KULLBACK_OUT_OF_MEMORY:
-      throw out_of_memory(env);
+      throw text.empty() ? out_of_memory(env) : coded_error(env, "ERR_KULLBACK_OUT_OF_MEMORY", text);
+    case KULLBACK_DEVICE_ERROR:
+      throw coded_error(env, "ERR_KULLBACK_CUDA", text);
     case KULLBACK_UNSUPPORTED:
       throw argument_error(env, "the backend does not know this dtype or divergence");
     case KULLBACK_CANCELLED:

@@ -4,7 +4,7 @@
 #include <new>
 #include <utility>
 
-#include "../cpu/thread_pool.h"
+#include "backends.h"
 
 namespace kullback {
 namespace {
@@ -29,7 +29,10 @@ void Job::run() {
       this,
       [](void* job) { return static_cast<Job*>(job)->cancelled_.load(std::memory_order_relaxed); },
   };
-  if (cancelled_.load(std::memory_order_relaxed) == 0) status_ = compute(&control, &value_);
+  if (cancelled_.load(std::memory_order_relaxed) != 0) return;
+  status_ = compute(&control, &value_);
+  // Here, since it is this thread's.
+  if (status_ != KULLBACK_OK) text_ = backend->last_error();
 }
 
 // False, with nothing written, where an output was detached or shrunk meanwhile: the caller hears of it.
@@ -57,7 +60,8 @@ void Job::finish(Napi::Env env) {
   outputs_.clear();
   buffers_.clear();
   const Napi::FunctionReference done = std::move(callback);
-  done.Call({Napi::Number::New(env, status_), Napi::Number::New(env, value_), Napi::Boolean::New(env, outputs_lost)});
+  done.Call({Napi::Number::New(env, status_), Napi::Number::New(env, value_), Napi::Boolean::New(env, outputs_lost),
+             Napi::String::New(env, text_)});
 }
 
 void Job::abandon() {
@@ -74,7 +78,7 @@ JobQueue::JobQueue(Napi::Env env) : gate_(std::make_shared<Gate>()) {
 void JobQueue::submit(Napi::Env env, std::shared_ptr<Job> job) {
   if (pending_.empty()) gate_->channel.Ref(env);
   pending_.insert(job);
-  ThreadPool::instance().submit([gate = gate_, job]() mutable {
+  run_beside(job->device, [gate = gate_, job]() mutable {
     job->run();
     auto message = std::make_unique<std::shared_ptr<Job>>(std::move(job));
     const std::lock_guard<std::mutex> lock(gate->mutex);

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "../abi/kullback_backend.h"
@@ -34,7 +35,10 @@ class Job {
 
   // What the job computes: called once, on a thread of the pool. Writes *value.
   std::function<kullback_status(const kullback_control* control, double* value)> compute;
-  // callback(status, value) on the JavaScript thread.
+  // Who computes: kCpu, or one of CUDA's devices.
+  int64_t device = -1;
+  const kullback_backend* backend = nullptr;
+  // callback(status, value, outputsLost, text) on the JavaScript thread.
   Napi::FunctionReference callback;
 
  private:
@@ -58,6 +62,7 @@ class Job {
   std::atomic<int32_t> cancelled_{0};
   kullback_status status_ = KULLBACK_CANCELLED;
   double value_ = 0;
+  std::string text_;  // what the backend says of a failure
 };
 
 // One a JavaScript environment (main thread or Worker).

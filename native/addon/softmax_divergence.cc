@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <new>
 
-#include "../cpu/backend.h"
 #include "addon.h"
 #include "arguments.h"
+#include "backends.h"
 #include "errors.h"
 
 namespace kullback {
@@ -13,8 +13,9 @@ namespace {
 constexpr int64_t kMost = int64_t{1} << 53;
 
 // The order of arguments is that of lib/backend/addon.ts.
-kullback_softmax_divergence_request read_request(Arguments& arguments) {
+kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t device) {
   kullback_softmax_divergence_request request = {};
+  request.device = static_cast<int32_t>(std::max<int64_t>(0, device));
   const int64_t divergence = arguments.count("divergence");
   if (divergence > KULLBACK_CROSS_ENTROPY) throw argument_error(arguments.env(), "divergence is unknown");
   request.divergence = static_cast<kullback_divergence>(divergence);
@@ -60,18 +61,22 @@ kullback_softmax_divergence_request read_request(Arguments& arguments) {
 
 Napi::Value softmax_divergence(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 0, nullptr);
-  kullback_softmax_divergence_request request = read_request(arguments);
+  const int64_t device = arguments.device();
+  const kullback_backend& backend = backend_for(info.Env(), device);
+  kullback_softmax_divergence_request request = read_request(arguments, device);
   double value = 0;
   request.value = &value;
-  throw_unless_ok(info.Env(), cpu_backend.softmax_divergence(&request, nullptr));
+  throw_unless_ok(info.Env(), backend.softmax_divergence(&request, nullptr), backend.last_error());
   return Napi::Number::New(info.Env(), value);
 }
 
 Napi::Value softmax_divergence_async(const Napi::CallbackInfo& info) {
   return start_job(info, [](Job& job, Arguments& arguments) {
-    job.compute = [request = read_request(arguments)](const kullback_control* control, double* value) mutable {
+    job.backend = &backend_for(arguments.env(), job.device);
+    job.compute = [backend = job.backend, request = read_request(arguments, job.device)](
+                      const kullback_control* control, double* value) mutable {
       request.value = value;
-      return cpu_backend.softmax_divergence(&request, control);
+      return backend->softmax_divergence(&request, control);
     };
   });
 }

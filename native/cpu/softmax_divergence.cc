@@ -4,6 +4,7 @@
 #include <new>
 #include <vector>
 
+#include "../math/sum.h"
 #include "backend.h"
 #include "dispatch.h"
 #include "softmax_divergence_row.h"
@@ -53,16 +54,6 @@ class SoftmaxDivergence {
   }
 
  private:
-  static double sum_pairwise(const double* values, int64_t count) {
-    if (count <= 8) {
-      double sum = 0;
-      for (int64_t i = 0; i < count; ++i) sum += values[i];
-      return sum;
-    }
-    const int64_t half = count / 2;
-    return sum_pairwise(values, half) + sum_pairwise(values + half, count - half);
-  }
-
   // A row's share of the result: writes its gradients and statistics, returns its weighted divergence.
   double row_value(int64_t row, ThreadPool* pool) {
     T* const student_gradient = row_of(request_.student_gradient, request_.student_stride, row);

@@ -244,6 +244,9 @@ struct Cluster {
 };
 
 // Launches.
+// Every device with clusters takes as many blocks in one; more must be asked for.
+constexpr unsigned kPortableCluster = 8;
+
 struct LaunchShape {
   dim3 grid, block;
   size_t shared_bytes = 0;
@@ -257,6 +260,10 @@ cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
   if (shape.shared_bytes > 48 * 1024) {
     cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
+  if (shape.cluster > kPortableCluster) {
+    cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
     if (error != cudaSuccess) return error;
   }
   cudaLaunchAttribute attribute{};

@@ -29,8 +29,10 @@ struct Settings {
   bool strict = true;            // early exits and mixed call sites at one barrier are errors
   int capability = 90;           // the device that the dispatchers see
   int multiprocessors = 4;
+  size_t memory = size_t{8} << 30;  // bytes that the device has
 };
-Settings& settings();  // first use reads KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80
+Settings&
+settings();  // first use reads KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100
 
 struct Launch {
   const char* kernel;  // its mangled name

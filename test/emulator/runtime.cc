@@ -27,6 +27,7 @@ using kullback::emulator::settings;
 std::set<EmulatedStream*> streams;
 EmulatedStream default_stream;
 std::map<const char*, size_t> device_memory;
+size_t allocated = 0;
 std::map<const void*, int> shared_limit;
 cudaError_t last = cudaSuccess;
 std::string text;
@@ -105,10 +106,27 @@ cudaError_t submit(Launch launch, cudaStream_t stream, Body body) {
 }  // namespace kullback::emulator
 
 const char* cudaGetErrorName(cudaError_t e) {
-  return e == cudaSuccess                     ? "cudaSuccess"
-         : e == cudaErrorLaunchFailure        ? "cudaErrorLaunchFailure"
-         : e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration"
-                                              : "cudaError";
+  switch (e) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
+  }
+  return "cudaErrorUnknown";
 }
 const char* cudaGetErrorString(cudaError_t e) { return e == cudaSuccess ? "no error" : text.c_str(); }
 cudaError_t cudaGetLastError() {
@@ -149,15 +167,30 @@ cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr a, int) {
   }
   return cudaSuccess;
 }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"emulator"};
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = settings().memory;
+  *free = settings().memory - allocated;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceSynchronize() {
   drain(&default_stream);
   for (auto* s : streams) drain(s);
   return last;
 }
 cudaError_t cudaMalloc(void** p, size_t n) {
-  if (posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
+  if (n > settings().memory - allocated || posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
   memset(*p, 0xff, n);
   device_memory[static_cast<char*>(*p)] = n;
+  allocated += n;
   if (checker) checker->buffer(*p, n, true);
   return cudaSuccess;
 }
@@ -170,6 +203,7 @@ cudaError_t cudaFree(void* p) {
     return set(cudaErrorInvalidValue);
   }
   if (checker) checker->buffer(p, it->second, false);
+  allocated -= it->second;
   device_memory.erase(it);
   free(p);
   return cudaSuccess;

@@ -32,6 +32,8 @@ void set(Settings& settings, const std::string& key, const std::string& value) {
     settings.deferred_streams = one_of("deferred", "eager");
   else if (key == "sm")
     settings.capability = atoi(value.c_str());
+  else if (key == "memory")  // in MiB
+    settings.memory = strtoull(value.c_str(), nullptr, 10) << 20;
   else
     refuse(key, value);
 }

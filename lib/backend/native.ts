@@ -1,6 +1,12 @@
-// The CPU backend: the native addon behind the Backend interface.
-import { KullbackError, OptionError } from "../errors.js";
-import { jobStatus, type Addon, type JobCallback, type SoftmaxDivergenceArguments } from "./addon.js";
+// The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
+import { CudaError, KullbackError, OptionError } from "../errors.js";
+import {
+  cpuDevice,
+  jobStatus,
+  type Addon,
+  type JobCallback,
+  type SoftmaxDivergenceArguments,
+} from "./addon.js";
 import {
   outputsLost as lost,
   softmaxDivergenceNames,
@@ -8,20 +14,40 @@ import {
   type SoftmaxDivergenceRequest,
 } from "./table.js";
 
-/** Wraps a loaded addon. */
+/** The CPU backend of a loaded addon. */
 export function cpuBackend(addon: Addon): Backend {
+  return nativeBackend("cpu", addon, cpuDevice, () => undefined);
+}
+
+/** The CUDA backend of a loaded addon; `onError` hears of what its devices refuse. */
+export function cudaBackend(addon: Addon, device: number, onError: (error: CudaError) => void): Backend {
+  return nativeBackend("cuda", addon, device, onError);
+}
+
+function nativeBackend(
+  name: "cpu" | "cuda",
+  addon: Addon,
+  device: number,
+  onError: (error: CudaError) => void,
+): Backend {
   return {
-    name: "cpu",
-    softmaxDivergence: (request) => translated(() => addon.softmaxDivergence(...positional(request))),
+    name,
+    softmaxDivergence: (request) =>
+      translated(() => addon.softmaxDivergence(...positional(device, request)), onError),
     softmaxDivergenceAsync: (request, signal) =>
-      runJob(signal, (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request))),
+      runJob(
+        signal,
+        (callback) => addon.softmaxDivergenceAsync(callback, ...positional(device, request)),
+        onError,
+      ),
   };
 }
 
 // An object's fields cost microseconds at the native boundary, positions a tenth of one.
-function positional(request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
+function positional(device: number, request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
   const { student, teacher } = request;
   return [
+    device,
     softmaxDivergenceNames.indexOf(request.divergence),
     request.rows,
     request.columns,
@@ -56,7 +82,7 @@ function sharedMemory(message: string): string {
 }
 
 /** The addon's errors as the library's own. */
-function translated<T>(call: () => T): T {
+function translated<T>(call: () => T, onError: (error: CudaError) => void): T {
   try {
     return call();
   } catch (error) {
@@ -65,22 +91,32 @@ function translated<T>(call: () => T): T {
     const { message } = error as Error;
     // The one check of the options that only addresses can make.
     if (code === "ERR_KULLBACK_OPTION") throw new OptionError(sharedMemory(message));
-    throw new KullbackError(code, message, { cause: error });
+    if (code !== "ERR_KULLBACK_CUDA") throw new KullbackError(code, message, { cause: error });
+    throw reported(new CudaError(message), onError);
   }
+}
+
+function reported(error: CudaError, onError: (error: CudaError) => void): CudaError {
+  onError(error);
+  return error;
 }
 
 function runJob(
   signal: AbortSignal | undefined,
   start: (callback: JobCallback) => () => void,
+  onError: (error: CudaError) => void,
 ): Promise<number> {
   return new Promise((resolve, reject: (reason: unknown) => void) => {
-    const cancel = translated(() =>
-      start((status, value, outputsLost) => {
-        signal?.removeEventListener("abort", abort);
-        if (status !== jobStatus.ok) reject(jobError(status));
-        else if (outputsLost) reject(lost());
-        else resolve(value);
-      }),
+    const cancel = translated(
+      () =>
+        start((status, value, outputsLost, text) => {
+          signal?.removeEventListener("abort", abort);
+          if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
+          else if (status !== jobStatus.ok) reject(jobError(status, text));
+          else if (outputsLost) reject(lost());
+          else resolve(value);
+        }),
+      onError,
     );
     // A cancelled job writes nothing, so there is no need to wait until its threads have noticed.
     const abort = (): void => {
@@ -91,8 +127,11 @@ function runJob(
   });
 }
 
-function jobError(status: number): KullbackError {
+function jobError(status: number, text: string): KullbackError {
   return status === jobStatus.outOfMemory
-    ? new KullbackError("ERR_KULLBACK_OUT_OF_MEMORY", "not enough memory for the operation's working space")
+    ? new KullbackError(
+        "ERR_KULLBACK_OUT_OF_MEMORY",
+        text || "not enough memory for the operation's working space",
+      )
     : new KullbackError("ERR_KULLBACK_INTERNAL", `the operation ended with status ${status}`);
 }

@@ -1,0 +1,108 @@
+// Finds the CUDA backend: its shared library, a device that it can use, and a first row that comes out right.
+import { existsSync } from "node:fs";
+import type { BackendAttempt } from "../errors.js";
+import type { Addon, CudaDevice } from "./addon.js";
+import { loadAddon, packageFile, prebuiltFolder, shownPath } from "./load.js";
+import { cudaBackend } from "./native.js";
+import { referenceBackend } from "./reference.js";
+import type { Backend, SoftmaxDivergenceRequest } from "./table.js";
+
+/** What came of looking for CUDA. */
+export interface FoundCuda {
+  backend?: Backend;
+  /** The file that was loaded, whether or not a device can be used. */
+  path?: string;
+  device?: CudaDevice;
+  attempts: BackendAttempt[];
+}
+
+const extension = process.platform === "win32" ? "dll" : "so";
+
+/** KULLBACK_CUDA_LIBRARY alone where it is set; else prebuilt first, then what `npm run build:cuda` leaves behind. */
+function candidates(): string[] {
+  const given = process.env.KULLBACK_CUDA_LIBRARY;
+  if (given !== undefined && given !== "") return [given];
+  return [
+    packageFile(`${prebuiltFolder}/kullback_cuda.${extension}`),
+    packageFile(`build/cuda/kullback_cuda.${extension}`),
+  ];
+}
+
+/** Looks for a library and a device. `onLost` is called when the device has become useless to this process. */
+export function openCuda(onLost: (attempt: BackendAttempt) => void): FoundCuda {
+  const { addon, attempts: addonAttempts } = loadAddon();
+  if (addon === undefined) {
+    return { attempts: addonAttempts.map(({ reason }) => ({ backend: "cuda", reason })) };
+  }
+  const found: FoundCuda = { attempts: [] };
+  for (const path of candidates()) {
+    const shown = shownPath(path);
+    const problem = existsSync(path) ? addon.loadCuda(path) : "does not exist";
+    if (problem === undefined) {
+      found.path = path;
+      const reason = tryDevice(addon, found, onLost);
+      if (reason !== undefined) found.attempts.push({ backend: "cuda", reason: `${shown}: ${reason}` });
+      return found;
+    }
+    const reason =
+      problem === "does not exist" ? `${shown} ${problem}` : `${shown} could not be loaded: ${problem}`;
+    found.attempts.push({ backend: "cuda", reason });
+  }
+  return found;
+}
+
+function tryDevice(
+  addon: Addon,
+  found: FoundCuda,
+  onLost: (attempt: BackendAttempt) => void,
+): string | undefined {
+  const devices = addon.cudaDevices();
+  if (typeof devices === "string") return devices;
+  try {
+    const device = addon.cudaDevice(0);
+    const backend = cudaBackend(addon, 0, () => {
+      // Most errors are one call's; one that has poisoned the device's context shows in the next question.
+      try {
+        addon.cudaDevice(0);
+      } catch (error) {
+        onLost({ backend: "cuda", reason: (error as Error).message });
+      }
+    });
+    const wrong = selfTest(backend);
+    if (wrong !== undefined) return wrong;
+    found.device = device;
+    found.backend = backend;
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+// One row against the reference, before anybody's data is trusted to the device.
+function selfTest(backend: Backend): string | undefined {
+  const logits = { student: [1, -2, 0.5, 3, 0], teacher: [0.25, 1, -1, 2, 0.5] };
+  const request = (): SoftmaxDivergenceRequest & { student: { gradient: Float32Array } } => ({
+    divergence: "forwardKl",
+    dtype: "float32",
+    rows: 1,
+    columns: 5,
+    student: {
+      logits: Float32Array.from(logits.student),
+      stride: 5,
+      temperature: 1,
+      gradient: new Float32Array(5),
+    },
+    teacher: { logits: Float32Array.from(logits.teacher), stride: 5, temperature: 1 },
+    scale: 1,
+    gradOutput: 1,
+  });
+  const [expected, actual] = [request(), request()];
+  const values = [referenceBackend.softmaxDivergence(expected), backend.softmaxDivergence(actual)];
+  const pairs = [
+    values,
+    ...Array.from(expected.student.gradient, (x, i) => [x, actual.student.gradient[i] as number]),
+  ] as [number, number][];
+  const off = pairs.find(([wanted, got]) => !(Math.abs(got - wanted) <= 1e-6));
+  if (off === undefined) return undefined;
+  return `the self-test got ${off[1]} where ${off[0]} is right: the device or its driver computes wrongly`;
+}

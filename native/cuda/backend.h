@@ -1,0 +1,16 @@
+// The operations of the CUDA backend.
+#ifndef KULLBACK_CUDA_BACKEND_H
+#define KULLBACK_CUDA_BACKEND_H
+
+#include "../abi/kullback_backend.h"
+
+namespace kullback {
+
+#define KULLBACK_OPERATION(stem) \
+  kullback_status stem##_cuda(const kullback_##stem##_request* request, const kullback_control* control);
+#include "../abi/operations.inc"
+#undef KULLBACK_OPERATION
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CUDA_BACKEND_H

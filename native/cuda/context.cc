@@ -1,0 +1,150 @@
+#include "context.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+namespace kullback {
+namespace {
+
+// A slot as large is worth keeping between calls.
+constexpr size_t kKeptBytes = size_t{64} << 20;
+
+std::string& last_text() {
+  static thread_local std::string text;
+  return text;
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+// What cudaGetDeviceCount's refusal means to someone who would like to run here.
+std::string why_no_device(cudaError_t error) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const std::string name = std::string(cudaGetErrorName(error)) + " (" + std::to_string(error) + ")";
+  if (driver == 0) return "no NVIDIA driver is loaded: " + name;
+  if (error == cudaErrorInsufficientDriver) {
+    return "the NVIDIA driver speaks CUDA " + version_text(driver) + ", this build needs " +
+           version_text(runtime / 1000 * 1000) + " or newer: " + name;
+  }
+  return name + ": " + cudaGetErrorString(error);
+}
+
+}  // namespace
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // errors that do not poison the context are forgotten here
+  const kullback_status status = error == cudaErrorMemoryAllocation ? KULLBACK_OUT_OF_MEMORY : KULLBACK_DEVICE_ERROR;
+  throw CudaFailure{status, std::string(what) + ": " + cudaGetErrorName(error) + " (" + std::to_string(error) +
+                                "): " + cudaGetErrorString(error)};
+}
+
+int device_count() {
+  static const cudaError_t error = [] {
+    int count = 0;
+    return cudaGetDeviceCount(&count);
+  }();
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    throw CudaFailure{KULLBACK_DEVICE_ERROR, why_no_device(error)};
+  }
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "counting devices");
+  if (count == 0) throw CudaFailure{KULLBACK_DEVICE_ERROR, "the driver knows no device"};
+  return count;
+}
+
+Device& device_at(int index) {
+  static const std::vector<std::unique_ptr<Device>> devices = [] {
+    std::vector<std::unique_ptr<Device>> all;
+    for (int i = 0; i < device_count(); ++i) all.push_back(std::make_unique<Device>(i));
+    return all;
+  }();
+  if (index < 0 || static_cast<size_t>(index) >= devices.size()) {
+    throw CudaFailure{KULLBACK_DEVICE_ERROR,
+                      "there is no device " + std::to_string(index) + "; there are " + std::to_string(devices.size())};
+  }
+  return *devices[static_cast<size_t>(index)];
+}
+
+std::unique_lock<std::mutex> Device::begin() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!poison_.empty()) throw CudaFailure{KULLBACK_DEVICE_ERROR, poison_};
+  check(cudaSetDevice(index_), "choosing the device");
+  return lock;
+}
+
+int Device::attribute(cudaDeviceAttr attribute) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, attribute, index_), "asking for a device's attribute");
+  return value;
+}
+
+void* Device::allocate(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    size_t free = 0, total = 0;
+    cudaGetLastError();
+    cudaMemGetInfo(&free, &total);
+    throw CudaFailure{KULLBACK_OUT_OF_MEMORY, "asked for " + std::to_string(bytes) + " bytes of device memory; " +
+                                                  std::to_string(free) + " of " + std::to_string(total) + " are free"};
+  }
+  check(error, "allocating device memory");
+  return memory;
+}
+
+Slot& Device::slot(unsigned index, size_t bytes) {
+  Slot& slot = slots_[index];
+  if (slot.stream == nullptr) {
+    check(cudaStreamCreateWithFlags(&slot.stream, cudaStreamNonBlocking), "creating a stream");
+  }
+  if (slot.bytes < bytes) {
+    release(slot);
+    void* host = nullptr;
+    check(cudaMallocHost(&host, bytes), "allocating pinned memory");
+    slot.host = static_cast<char*>(host);
+    slot.device = static_cast<char*>(allocate(bytes));
+    slot.bytes = bytes;
+  }
+  return slot;
+}
+
+void Device::release(Slot& slot) {
+  if (slot.stream != nullptr) check(cudaStreamSynchronize(slot.stream), "waiting for a stream");
+  if (slot.host != nullptr) check(cudaFreeHost(slot.host), "freeing pinned memory");
+  slot.host = nullptr;
+  if (slot.device != nullptr) check(cudaFree(slot.device), "freeing device memory");
+  slot.device = nullptr;
+  slot.bytes = 0;
+}
+
+void Device::trim() {
+  for (Slot& slot : slots_) {
+    if (slot.bytes > 0) release(slot);
+  }
+}
+
+void Device::look_after(const CudaFailure& failure) {
+  // Nothing of a call that failed may still run when its arrays are gone; a context that works says so here.
+  if (cudaDeviceSynchronize() == cudaSuccess) {
+    for (Slot& slot : slots_) {
+      if (slot.bytes > kKeptBytes) release(slot);
+    }
+    return;
+  }
+  poison_ = "the device is lost to this process since an earlier error: " + failure.text;
+}
+
+const char* last_error() { return last_text().c_str(); }
+
+kullback_status failed(const CudaFailure& failure) {
+  last_text() = failure.text;
+  return failure.status;
+}
+
+}  // namespace kullback

@@ -1,0 +1,463 @@
+// softmax_divergence on the GPU: value and gradients of D(teacher || student), row by row, from logits.
+//   formula  math/divergence.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
+//   shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a row
+//   traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient
+//   work     4 exponentials a column, 2 more with the weighing side's gradient, 2 more with entropies; binds: memory
+//   stable   (x - maximum) * scale, never x * scale - maximum;  u: math/log_ratio.inl.h
+//   order    a thread's columns in groups of 8 vectors, from there on in float64: threads, warps, blocks (team.h)
+//   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
+//   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
+#ifndef KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH
+#define KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH
+
+#include "formulas.h"
+#include "team.h"
+
+namespace kullback {
+
+// What a thread loads at a time: 16 bytes.
+template <class T>
+constexpr unsigned kVector = 16 / sizeof(T);
+// How many vectors a thread adds in their own type before it goes on in float64.
+constexpr unsigned kGroupVectors = 8;
+
+// One side of all rows.
+template <class T>
+struct SoftmaxSide {
+  const T* logits;  // [rows, stride]
+  T* gradient;      // [rows, stride] or NULL
+  int64_t stride;
+  SoftmaxScale<T> scale;
+  bool whole_vectors;   // logits, gradient and stride are multiples of 16 bytes
+  double* log_sum_exp;  // [rows] or NULL
+  double* entropy;      // [rows] or NULL
+};
+
+template <class T>
+struct SoftmaxDivergenceArguments {
+  int64_t rows, columns;
+  SoftmaxSide<T> weigher, other;
+  const double* row_weights;   // [rows] or NULL
+  const uint8_t* row_mask;     // [rows] or NULL
+  const double* grad_outputs;  // [rows] or NULL
+  double scale, grad_output;
+  double* values;             // [rows]
+  uint8_t* argmax_agreement;  // [rows] or NULL
+};
+
+// The columns of a row that one part (block of a cluster) has: whole vectors, but for the last.
+template <class T>
+__host__ __device__ constexpr int64_t columns_per_part(int64_t columns, unsigned parts) {
+  return int64_t(round_up(size_t((columns + parts - 1) / parts), kVector<T>));
+}
+
+// What the first two looks at a row taught of one side.
+template <class T>
+struct SideNumbers {
+  T maximum;
+  T factor;   // probability = exponential * factor
+  T log_sum;  // log sum exp((x - maximum) / T), kept apart from the maximum
+};
+
+template <class T>
+struct RowNumbers {
+  SideNumbers<T> weigher, other;
+  RatioOffset<T> ratio;
+};
+
+template <class T, class Team, bool kResident>
+struct SoftmaxDivergenceShared {
+  Team team;
+  RowNumbers<T>* numbers;  // one
+  T *weigher, *other;      // [columns of this part]: logits; after the second pass a, and b - a
+
+#pragma nv_exec_check_disable
+  template <class Arena>
+  __host__ __device__ SoftmaxDivergenceShared(Arena& arena, int64_t columns_of_part)
+      : team(arena),
+        numbers(arena.template take<RowNumbers<T>>(1)),
+        weigher(kResident ? arena.template take<T>(unsigned(columns_of_part)) : nullptr),
+        other(kResident ? arena.template take<T>(unsigned(columns_of_part)) : nullptr) {}
+};
+
+// A thread's sums: groups in T, all of them in float64.
+template <class T, unsigned kCount>
+class GroupedSums {
+ public:
+  // `fine`: each addition in float64, where the result would show the rounding of groups.
+  __device__ explicit GroupedSums(bool fine) : vectors_per_group_(fine ? 1 : kGroupVectors) {
+    for (unsigned i = 0; i < kCount; ++i) total[i] = group_[i] = 0;
+  }
+  __device__ void add(unsigned index, T value) { group_[index] += value; }
+  __device__ void end_vector() {
+    if (++vectors_ % vectors_per_group_ == 0) fold();
+  }
+  __device__ void fold() {
+    for (unsigned i = 0; i < kCount; ++i) {
+      total[i] += double(group_[i]);
+      group_[i] = 0;
+    }
+  }
+
+  double total[kCount];
+
+ private:
+  T group_[kCount];
+  unsigned vectors_ = 0, vectors_per_group_;
+};
+
+template <class T, class Formula, class Team, bool kResident>
+class RowDivergence {
+ public:
+  static constexpr unsigned kWidth = kVector<T>;
+  using Arguments = SoftmaxDivergenceArguments<T>;
+  using Shared = SoftmaxDivergenceShared<T, Team, kResident>;
+
+  __device__ RowDivergence(const Arguments& arguments, Shared& shared, int64_t row)
+      : arguments_(arguments), team_(shared.team), shared_(shared), row_(row) {
+    const int64_t columns = columns_per_part<T>(arguments.columns, team_.parts());
+    begin_ = columns * team_.part();
+    count_ = arguments.columns - begin_;
+    count_ = count_ < 0 ? 0 : count_ < columns ? count_ : columns;
+  }
+
+  __device__ void run() {
+    const double weight = arguments_.row_weights == nullptr ? 1 : arguments_.row_weights[row_];
+    const double scale = weight * arguments_.scale;
+    const double grad_output =
+        arguments_.grad_outputs == nullptr ? arguments_.grad_output : arguments_.grad_outputs[row_];
+    // A factor of 0 gives an exact 0 whatever the row holds.
+    const double slope = scale == 0 || grad_output == 0 ? 0 : scale * grad_output;
+    if (arguments_.row_mask != nullptr && arguments_.row_mask[row_] == 0) {
+      write_nothing();
+      return;
+    }
+    find_softmaxes();
+    if (arguments_.weigher.entropy != nullptr || arguments_.other.entropy != nullptr) write_entropies();
+    if (arguments_.argmax_agreement != nullptr) write_agreement();
+    double sums[4];
+    second_pass(sums);
+    if (slope == 0) {
+      clear(arguments_.weigher, 0);
+      clear(arguments_.other, 0);
+    } else {
+      write_gradients(sums, slope);
+      clear(arguments_.weigher, arguments_.columns);
+      clear(arguments_.other, arguments_.columns);
+    }
+    // Of nothing, the last rounding may leave less than nothing.
+    if (team_.leads()) arguments_.values[row_] = scale == 0 ? 0 : scale * (sums[kTerms] < 0 ? 0 : sums[kTerms]);
+  }
+
+ private:
+  enum { kTerms, kMoment, kWeight, kExcess };
+
+  // Logits of a thread's vector that begins at column i of this part; -inf, which counts nothing, beyond its end.
+  __device__ void load(const SoftmaxSide<T>& side, int64_t i, T (&to)[kWidth]) const {
+    const T* const from = side.logits + row_ * side.stride + begin_ + i;
+    if (side.whole_vectors && i + kWidth <= count_) {
+      const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(from);
+      for (unsigned k = 0; k < kWidth; ++k) to[k] = pack.element[k];
+    } else {
+      for (unsigned k = 0; k < kWidth; ++k) to[k] = i + k < count_ ? from[k] : T(-INFINITY);
+    }
+  }
+  __device__ static void load(const T* resident, int64_t i, T (&to)[kWidth]) {
+    const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(resident + i);
+    for (unsigned k = 0; k < kWidth; ++k) to[k] = pack.element[k];
+  }
+  __device__ static void keep(T* resident, int64_t i, const T (&from)[kWidth]) {
+    Pack<T, kWidth> pack;
+    for (unsigned k = 0; k < kWidth; ++k) pack.element[k] = from[k];
+    *reinterpret_cast<Pack<T, kWidth>*>(resident + i) = pack;
+  }
+  __device__ void load_pair(int64_t i, T (&weigher)[kWidth], T (&other)[kWidth]) const {
+    if constexpr (kResident) {
+      load(shared_.weigher, i, weigher);
+      load(shared_.other, i, other);
+    } else {
+      load(arguments_.weigher, i, weigher);
+      load(arguments_.other, i, other);
+    }
+  }
+  __device__ void store(const SoftmaxSide<T>& side, int64_t i, const T (&from)[kWidth]) const {
+    T* const to = side.gradient + row_ * side.stride + begin_ + i;
+    if (side.whole_vectors && i + kWidth <= count_) {
+      Pack<T, kWidth> pack;
+      for (unsigned k = 0; k < kWidth; ++k) pack.element[k] = from[k];
+      *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
+    } else {
+      for (unsigned k = 0; k < kWidth; ++k) {
+        if (i + k < count_) to[k] = from[k];
+      }
+    }
+  }
+
+  // body(first column) for each vector of this thread's.
+  template <class Body>
+  __device__ void for_each_vector(const Body& body) const {
+    for (int64_t i = int64_t(team_.rank()) * kWidth; i < count_; i += int64_t(team_.size()) * kWidth) body(i);
+  }
+
+  // Sends a thread's vector on its way to shared memory.
+  __device__ void fetch(const SoftmaxSide<T>& side, T* resident, int64_t i) const {
+    const T* const from = side.logits + row_ * side.stride + begin_ + i;
+    if (side.whole_vectors && i + kWidth <= count_) {
+      copy_async<16>(resident + i, from);
+    } else {
+      for (unsigned k = 0; k < kWidth; ++k) {
+        if (i + k < count_) {
+          copy_async<sizeof(T)>(resident + i + k, from + k);
+        } else {
+          resident[i + k] = T(-INFINITY);
+        }
+      }
+    }
+  }
+
+  // The maxima, the sums, and what follows from them for both sides.
+  __device__ void find_softmaxes() {
+    if constexpr (kResident) {
+      // All of the row is on its way at once. No barrier follows, since each thread reads what it has fetched itself.
+      for_each_vector([&](int64_t i) {
+        fetch(arguments_.weigher, shared_.weigher, i);
+        fetch(arguments_.other, shared_.other, i);
+      });
+      commit_copies();
+      wait_copies<0>();
+    }
+    double maxima[2] = {-INFINITY, -INFINITY};
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      T largest_weigher = weigher[0], largest_other = other[0];
+      for (unsigned k = 1; k < kWidth; ++k) {
+        largest_weigher = device::maximum(largest_weigher, weigher[k]);
+        largest_other = device::maximum(largest_other, other[k]);
+      }
+      maxima[0] = Largest::of(double(largest_weigher), maxima[0]);
+      maxima[1] = Largest::of(double(largest_other), maxima[1]);
+    });
+    team_.template reduce<Largest>(maxima);
+
+    const T weigher_maximum = T(maxima[0]), other_maximum = T(maxima[1]);
+    GroupedSums<T, 2> sums(false);
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        sums.add(0, device::exp2((weigher[k] - weigher_maximum) * arguments_.weigher.scale.power_scale));
+        sums.add(1, device::exp2((other[k] - other_maximum) * arguments_.other.scale.power_scale));
+      }
+      sums.end_vector();
+    });
+    sums.fold();
+    team_.template reduce<Sum>(sums.total);
+    numbers_ = team_.from_leader(shared_.numbers, [&] { return numbers_of(maxima, sums.total); });
+  }
+
+  // Logarithms in float64 are dear on many GPUs: one thread computes them for all.
+  __device__ RowNumbers<T> numbers_of(const double (&maxima)[2], const double (&sums)[2]) const {
+    const double log_sums[2] = {log(sums[0]), log(sums[1])};
+    RowNumbers<T> numbers;
+    numbers.weigher = {T(maxima[0]), T(1 / sums[0]), T(log_sums[0])};
+    numbers.other = {T(maxima[1]), T(1 / sums[1]), T(log_sums[1])};
+    numbers.ratio = ratio_offset(maxima[1] - maxima[0], log_sums[1] - log_sums[0], arguments_.weigher.scale,
+                                 arguments_.other.scale);
+    if (team_.part() == 0) {
+      write_log_sum_exp(arguments_.weigher, maxima[0], log_sums[0]);
+      write_log_sum_exp(arguments_.other, maxima[1], log_sums[1]);
+    }
+    return numbers;
+  }
+
+  __device__ void write_log_sum_exp(const SoftmaxSide<T>& side, double maximum, double log_sum) const {
+    if (side.log_sum_exp != nullptr)
+      side.log_sum_exp[row_] = maximum * double(side.scale.inverse_temperature) + log_sum;
+  }
+
+  struct SideScalars {
+    T maximum, scale, scale_low;
+  };
+  __device__ static SideScalars scalars(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers) {
+    return {numbers.maximum, side.scale.inverse_temperature, side.scale.inverse_temperature_low};
+  }
+
+  __device__ static T probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
+    return device::exp2((logit - numbers.maximum) * side.scale.power_scale) * numbers.factor;
+  }
+  __device__ static T log_probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
+    return (logit - numbers.maximum) * side.scale.inverse_temperature - numbers.log_sum;
+  }
+
+  __device__ device::Column<T> column(T weigher, T other) const {
+    const device::LogRatio<T> ratio(numbers_.ratio);
+    device::Column<T> at;
+    at.a = probability(arguments_.weigher, numbers_.weigher, weigher);
+    at.b = probability(arguments_.other, numbers_.other, other);
+    switch (numbers_.ratio.distance) {
+      case Distance::kClose:
+        at.u = ratio.close(weigher, other, arguments_.other.scale.inverse_temperature);
+        break;
+      case Distance::kShifted:
+        at.u = ratio.template shifted<true>(weigher, other, arguments_.other.scale.inverse_temperature);
+        break;
+      case Distance::kApart:
+        at.u = ratio.template apart<true>(weigher, other, scalars(arguments_.weigher, numbers_.weigher),
+                                          scalars(arguments_.other, numbers_.other));
+        break;
+    }
+    at.log_b = log_probability(arguments_.other, numbers_.other, other);
+    return at;
+  }
+
+  // The gradient for the other side's logits before it is scaled, and before its sum is made 0.
+  __device__ static T pull(const device::Column<T>& at) { return at.a == 0 ? at.b : device::pull(at); }
+
+  // sums: of the terms, of a u, of a, and of the other side's gradient.
+  __device__ void second_pass(double (&result)[4]) {
+    GroupedSums<T, 4> sums(arguments_.weigher.gradient != nullptr);
+    const bool keeps = keeps_differences();
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        const device::Column<T> at = column(weigher[k], other[k]);
+        const T difference = pull(at);
+        sums.add(kTerms, at.a == 0 ? Formula::weightless_term(at) : Formula::term(at));
+        sums.add(kMoment, at.a == 0 ? 0 : at.a * at.u);
+        sums.add(kWeight, at.a);
+        sums.add(kExcess, difference);
+        weigher[k] = at.a;
+        other[k] = difference;
+      }
+      sums.end_vector();
+      if (keeps) {
+        keep(shared_.weigher, i, weigher);
+        keep(shared_.other, i, other);
+      }
+    });
+    sums.fold();
+    team_.template reduce<Sum>(sums.total);
+    for (unsigned i = 0; i < 4; ++i) result[i] = sums.total[i];
+  }
+
+  // Whether the resident logits may give way to what the other side's gradient needs.
+  __device__ bool keeps_differences() const { return kResident && arguments_.weigher.gradient == nullptr; }
+
+  __device__ void write_gradients(const double (&sums)[4], double slope) const {
+    const SoftmaxSide<T>&weigher_side = arguments_.weigher, &other_side = arguments_.other;
+    if (weigher_side.gradient == nullptr && other_side.gradient == nullptr) return;
+    // The gradient b - a sums to 0. What it sums to is the error of log ratios, all by the same little, which came with
+    // the rounding of the log-sum-exps: beside a difference of a and b that is small itself, it would be large.
+    const T excess = T(sums[kExcess]);
+    const T other_scale = T(slope * double(other_side.scale.inverse_temperature));
+    const T weigher_scale = T(slope * double(weigher_side.scale.inverse_temperature));
+    T mean_high, mean_low;
+    split((Formula::kInSums ? -sums[kMoment] : sums[kTerms]) / sums[kWeight], mean_high, mean_low);
+    const bool kept = keeps_differences();
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        T a = weigher[k], difference = other[k], centred = 0;
+        if (!kept) {
+          const device::Column<T> at = column(weigher[k], other[k]);
+          a = at.a;
+          difference = pull(at);
+          centred = a == 0 ? 0 : a * (Formula::score(at) - mean_high - mean_low);
+        }
+        weigher[k] = centred * weigher_scale;
+        other[k] = device::fnma(a, excess, difference) * other_scale;
+      }
+      if (weigher_side.gradient != nullptr) store(weigher_side, i, weigher);
+      if (other_side.gradient != nullptr) store(other_side, i, other);
+    });
+  }
+
+  __device__ void write_entropies() {
+    GroupedSums<T, 2> sums(false);
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        sums.add(0, entropy_term(arguments_.weigher, numbers_.weigher, weigher[k]));
+        sums.add(1, entropy_term(arguments_.other, numbers_.other, other[k]));
+      }
+      sums.end_vector();
+    });
+    sums.fold();
+    team_.template reduce<Sum>(sums.total);
+    if (!team_.leads()) return;
+    if (arguments_.weigher.entropy != nullptr) arguments_.weigher.entropy[row_] = sums.total[0];
+    if (arguments_.other.entropy != nullptr) arguments_.other.entropy[row_] = sums.total[1];
+  }
+  // Probability 0 carries no entropy, even where its logarithm is -inf.
+  __device__ static T entropy_term(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
+    const T p = probability(side, numbers, logit);
+    return p == 0 ? 0 : -p * log_probability(side, numbers, logit);
+  }
+
+  // The first columns that hold the maxima, as the largest of negated ones. Without a softmax there is none.
+  __device__ void write_agreement() {
+    double first[2] = {-INFINITY, -INFINITY};
+    for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        const double column = -double(begin_ + i + k);
+        if (weigher[k] == numbers_.weigher.maximum) first[0] = Largest::of(column, first[0]);
+        if (other[k] == numbers_.other.maximum) first[1] = Largest::of(column, first[1]);
+      }
+    });
+    team_.template reduce<Largest>(first);
+    const T sums = numbers_.weigher.log_sum + numbers_.other.log_sum;
+    if (team_.leads()) arguments_.argmax_agreement[row_] = sums == sums && first[0] == first[1] ? 1 : 0;
+  }
+
+  // Zeros from column `from` to the end of the row's stride.
+  __device__ void clear(const SoftmaxSide<T>& side, int64_t from) const {
+    if (side.gradient == nullptr) return;
+    const int64_t step = int64_t(team_.size()) * team_.parts();
+    for (int64_t i = from + int64_t(team_.part()) * team_.size() + team_.rank(); i < side.stride; i += step) {
+      side.gradient[row_ * side.stride + i] = 0;
+    }
+  }
+
+  __device__ void write_nothing() const {
+    clear(arguments_.weigher, 0);
+    clear(arguments_.other, 0);
+    if (!team_.leads()) return;
+    arguments_.values[row_] = 0;
+    for (double* statistic : {arguments_.weigher.log_sum_exp, arguments_.other.log_sum_exp, arguments_.weigher.entropy,
+                              arguments_.other.entropy}) {
+      if (statistic != nullptr) statistic[row_] = 0;
+    }
+    if (arguments_.argmax_agreement != nullptr) arguments_.argmax_agreement[row_] = 0;
+  }
+
+  const Arguments& arguments_;
+  Team& team_;
+  Shared& shared_;
+  const int64_t row_;
+  int64_t begin_, count_;  // the columns of this part
+  RowNumbers<T> numbers_;
+};
+
+// Blocks that must fit a multiprocessor by their registers: two, where float32 lets them.
+template <class T, class Team>
+constexpr unsigned kBlocksAtOnce = (sizeof(T) == 4 ? 640 : 320) / Team::kThreads;
+
+template <class T, class Formula, class Team, bool kResident>
+__global__ void __launch_bounds__(Team::kThreads, kBlocksAtOnce<T, Team>)
+    softmax_divergence(const __grid_constant__ SoftmaxDivergenceArguments<T> arguments) {
+  SharedMemory arena;
+  SoftmaxDivergenceShared<T, Team, kResident> shared(arena, columns_per_part<T>(arguments.columns, Cluster::size()));
+  for (int64_t row = shared.team.first_row(); row < arguments.rows; row += shared.team.rows_at_once()) {
+    RowDivergence<T, Formula, Team, kResident>(arguments, shared, row).run();
+  }
+}
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH

@@ -1,0 +1,89 @@
+// RowStaging: the host's arrays of an operation, each with some bytes a row, on their way to the device and back, a
+// range of rows at a time. In a slot all inputs lie in front of all outputs, so that each direction is one copy.
+#ifndef KULLBACK_CUDA_STAGING_H
+#define KULLBACK_CUDA_STAGING_H
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "context.h"
+
+namespace kullback {
+
+class RowStaging {
+ public:
+  // Both return what at() wants. All inputs come before the first output. A NULL array is none.
+  size_t input(const void* host, size_t row_bytes) { return add({host, nullptr, row_bytes, 0}); }
+  size_t output(void* host, size_t row_bytes) { return add({nullptr, host, row_bytes, 0}); }
+
+  // Lays out slots for `rows` rows at a time: as many as `slot_bytes` hold, at least one. Returns their number.
+  int64_t plan(int64_t rows, size_t slot_bytes) {
+    size_t row_bytes = 1;
+    for (const Array& array : arrays_) row_bytes += array.used() ? array.row_bytes : 0;
+    const int64_t fitting = static_cast<int64_t>(slot_bytes / row_bytes);
+    const int64_t rows_at_once = std::max<int64_t>(1, std::min(rows, fitting));
+    MemoryPlan memory;
+    for (Array& array : arrays_) {
+      if (array.output != nullptr && outputs_begin_ == kNone) outputs_begin_ = memory.bytes();
+      if (array.used()) array.offset = memory.add(array.row_bytes * static_cast<size_t>(rows_at_once));
+    }
+    bytes_ = memory.bytes();
+    if (outputs_begin_ == kNone) outputs_begin_ = bytes_;
+    return rows_at_once;
+  }
+  size_t bytes() const { return bytes_; }
+
+  // Where an array's rows are on the device; NULL for none.
+  template <class T>
+  T* at(const Slot& slot, size_t array) const {
+    return arrays_[array].used() ? reinterpret_cast<T*>(slot.device + arrays_[array].offset) : nullptr;
+  }
+
+  void send(const Slot& slot, int64_t first, int64_t rows) const {
+    for (const Array& array : arrays_) {
+      if (array.input == nullptr) continue;
+      const auto* const from = static_cast<const char*>(array.input) + static_cast<size_t>(first) * array.row_bytes;
+      std::memcpy(slot.host + array.offset, from, static_cast<size_t>(rows) * array.row_bytes);
+    }
+    if (outputs_begin_ == 0) return;
+    check(cudaMemcpyAsync(slot.device, slot.host, outputs_begin_, cudaMemcpyHostToDevice, slot.stream),
+          "copying to the device");
+  }
+
+  void fetch(const Slot& slot) const {
+    if (outputs_begin_ == bytes_) return;
+    check(cudaMemcpyAsync(slot.host + outputs_begin_, slot.device + outputs_begin_, bytes_ - outputs_begin_,
+                          cudaMemcpyDeviceToHost, slot.stream),
+          "copying from the device");
+  }
+
+  // Once the slot's stream has been waited for.
+  void deliver(const Slot& slot, int64_t first, int64_t rows) const {
+    for (const Array& array : arrays_) {
+      if (array.output == nullptr) continue;
+      auto* const to = static_cast<char*>(array.output) + static_cast<size_t>(first) * array.row_bytes;
+      std::memcpy(to, slot.host + array.offset, static_cast<size_t>(rows) * array.row_bytes);
+    }
+  }
+
+ private:
+  static constexpr size_t kNone = ~size_t{0};
+  struct Array {
+    const void* input;
+    void* output;
+    size_t row_bytes, offset;
+    bool used() const { return input != nullptr || output != nullptr; }
+  };
+  size_t add(const Array& array) {
+    arrays_.push_back(array);
+    return arrays_.size() - 1;
+  }
+
+  std::vector<Array> arrays_;
+  size_t outputs_begin_ = kNone, bytes_ = 0;
+};
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CUDA_STAGING_H
