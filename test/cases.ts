@@ -1,8 +1,16 @@
 // The inputs of the operation tests: seeded, and with probabilities so large that a tolerance bites.
 import { randomLcg, randomNormal } from "d3-random";
-import type { Dtype, NumericArray, Rows } from "../lib/index.js";
+import { backendInfo, type BackendName, type Dtype, type NumericArray, type Rows } from "../lib/index.js";
 
-export const backends = ["cpu", "reference"] as const;
+/** What this run tests: all backends that can run here, or the one that KULLBACK_TEST_BACKEND names. */
+export const backends: readonly BackendName[] = backendInfo()
+  .backends.filter(({ name, available }) => available && (process.env.KULLBACK_TEST_BACKEND ?? name) === name)
+  .map(({ name }) => name);
+if (backends.length === 0) throw new Error(`no backend ${process.env.KULLBACK_TEST_BACKEND} can run here`);
+
+/** Those of them whose float32 is computed in float32. */
+export const nativeBackends = backends.filter((name) => name !== "reference");
+
 export const dtypes = ["float32", "float64"] as const;
 export const divergences = ["forwardKl", "reverseKl", "crossEntropy"] as const;
 export const sides = ["student", "teacher"] as const;

@@ -1,9 +1,8 @@
 // What happens to memory, promises and the process around an asynchronous call.
 import test from "ava";
 import { ShapeError, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
+import { backends } from "../cases.js";
 import { runModule } from "../child.js";
-
-const backends = ["cpu", "reference"] as const;
 
 function wave(
   rows: number,
