@@ -1,6 +1,6 @@
 // backendInfo: what runs here, and why. setThreadCount and threadCount.
 import { arch, availableParallelism, cpus, platform } from "node:os";
-import { requireNumber } from "../options.js";
+import { describe } from "../arrays.js";
 import { OptionError, type BackendAttempt } from "../errors.js";
 import { backendFromEnvironment, chooseBackend, findBackend } from "./choose.js";
 import { loadAddon, maximalThreads, packageVersion } from "./load.js";
@@ -110,9 +110,8 @@ function cpuInfo(): BackendInfo["cpu"] {
  * @throws OptionError unless `count` is an integer from 1 to 1024
  */
 export function setThreadCount(count: number): void {
-  requireNumber("count", count, true);
-  if (!Number.isInteger(count) || count > maximalThreads) {
-    throw new OptionError(`count is ${count}; it must be an integer from 1 to ${maximalThreads}`);
+  if (!Number.isInteger(count) || count < 1 || count > maximalThreads) {
+    throw new OptionError(`count is ${describe(count)}; it must be an integer from 1 to ${maximalThreads}`);
   }
   loadAddon().addon?.setThreadCount(count);
 }

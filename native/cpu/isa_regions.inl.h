@@ -5,6 +5,7 @@
 // The order is the meaning: each file needs what stands above it.
 #include "simd/constant.inl.h"
 #include "../math/polynomial.inl.h"
+#include "../math/exp2.inl.h"
 #include "simd/elementary.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "simd/elementary.h"
-#include "simd/float_bits.h"
+#include "simd/inline.h"
 #include "softmax_divergence.h"
 
 namespace kullback {

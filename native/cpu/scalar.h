@@ -2,7 +2,7 @@
 #ifndef KULLBACK_CPU_SCALAR_H
 #define KULLBACK_CPU_SCALAR_H
 
-#include "simd/float_bits.h"
+#include "simd/inline.h"
 
 namespace kullback::scalar {
 

@@ -32,15 +32,17 @@ struct ExponentialsTask {
   double sum;  // of the exponentials
 };
 
-// First pass where a gradient is wanted, both sides at once: the moments may make the second pass a short one.
+// First pass where a gradient is wanted, both sides at once: the moments may make the second pass a short one. With
+// x and y how far the weighing and the other side's logits lie below their maxima:
 template <class T>
 struct PairExponentialsTask {
-  bool cross_entropy;  // log_moment is wanted
+  bool wants_other_moment;
   int64_t columns;
   ExponentialsTask<T> weigher, other;  // maxima finite
-  // Results, over a and b relative to their maxima
-  double moment;      // sum a (log2 b - log2 a)
-  double log_moment;  // sum a log2 b
+  T scale_ratio;                       // the other side's scale divided by the weighing side's
+  // Results
+  double moment;        // sum a (y scale_ratio - x)
+  double other_moment;  // sum a y, if wanted
 };
 
 // Second pass over a row whose sides lie far enough apart for the gradient to be the difference b - a as it stands.
@@ -56,7 +58,7 @@ struct DifferenceTask {
   T largest;  // of |b - a|
 };
 
-// The value alone, of one segment, in one pass: a = exp((weigher - maximum) / T), b likewise times 2^power_shift, and
+// The value alone, of one segment, in one pass: a = exp((weigher - maximum) / T), b likewise times other_factor, and
 // u = log b - log a.
 template <class T>
 struct ValueTask {
@@ -69,7 +71,8 @@ struct ValueTask {
   int64_t columns;
   Side weigher;
   Side other;
-  T power_shift;
+  T other_factor;
+  double log_other_factor;
   RatioOffset<T> ratio;
   // Results
   double sum;          // of the terms; the cross-entropy's are -sum a log(b), b relative to its maximum
@@ -85,8 +88,9 @@ struct SoftmaxSide {
   const T* exponentials;  // of the first pass; may be the memory of this side's gradient
   T factor;               // probability = exponential * factor
   SoftmaxScale<T> scale;
-  T maximum;  // of the row
-  T log_sum;  // log sum exp((logits[i] - maximum) / T), kept apart from the maximum
+  T maximum;     // of the row
+  T row_factor;  // probability = e^((logit - maximum) / T) * row_factor
+  T log_sum;     // log sum exp((logits[i] - maximum) / T), kept apart from the maximum
 };
 
 template <class T>

@@ -111,8 +111,12 @@ static KULLBACK_INLINE void divergence_lanes(const PairVectors<V>& pair, const D
   at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
   at.u = pair.template log_ratio<Pass::kDistance, Pass::kCareful>(weigher_logits, other_logits);
   at.log_b = pair.other.log_probability(other_logits);
-  at.b = Pass::kCareful ? exp2(at.log_b * constant<V>(1.4426950408889634))
-                        : load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
+  if constexpr (Pass::kCareful) {
+    const ExponentialVectors<V> other(task.other);
+    at.b = other.of_distance(other_logits - other.maximum) * V::all(task.other.row_factor);
+  } else {
+    at.b = load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
+  }
   const auto weightless = equal(at.a, constant<V>(0));
   if constexpr (Pass::kGradient) {
     const V drawn = Pass::kCareful ? select(weightless, at.b, pull(at)) : pull(at);

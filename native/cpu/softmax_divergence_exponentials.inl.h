@@ -3,10 +3,10 @@
 //   shapes   weigher, other [columns], one segment (<= kSegmentColumns)
 //   traffic  2 elements a column from memory, 2 written to the second-level cache
 //   work     2 exponentials and about 10 further operations a column; binds: arithmetic, on AVX-512 memory
-//   stable   (x - maximum) * scale, never x * scale - maximum
+//   stable   (x - maximum) * scale, never x * scale - maximum; the product is not rounded where instructions fuse
 //   order    8 vectors of 16 (8) lanes, from there on in float64
-//   edges    no logit above -inf: exponentials 0;  a NaN anywhere: the sum is NaN;  an infinite logit: the moment is
-//   NaN bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
+//   edges    no logit above -inf: 0 throughout;  a NaN anywhere: a NaN sum;  an infinite logit: a NaN moment
+//   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
 
 static inline double sum_of(F64 v) {
   alignas(64) double lane[F64::lanes];
@@ -105,6 +105,21 @@ static inline double empty_segment(const ExponentialsTask<Element<V>>& task) {
   return unordered > 0 ? FloatBits<Element<V>>::nan : 0;
 }
 
+// The scalars of e^((x - maximum) / T) as vectors, from whatever has a scale and a maximum.
+template <class V>
+struct ExponentialVectors {
+  V maximum, scale, scale_low, lowest;
+
+  template <class Side>
+  explicit KULLBACK_INLINE ExponentialVectors(const Side& side)
+      : maximum(V::all(side.maximum)),
+        scale(V::all(side.scale.power_scale)),
+        scale_low(V::all(side.scale.power_scale_low)),
+        lowest(V::all(static_cast<Element<V>>(FloatBits<Element<V>>::exp2_low / side.scale.power_scale))) {}
+
+  KULLBACK_INLINE V of_distance(V below_maximum) const { return exp2_product(below_maximum, scale, scale_low, lowest); }
+};
+
 template <class V>
 static void exponentials(ExponentialsTask<Element<V>>& task) {
   const Element<V> lowest = static_cast<Element<V>>(-FloatBits<Element<V>>::infinity);
@@ -112,7 +127,7 @@ static void exponentials(ExponentialsTask<Element<V>>& task) {
     task.sum = empty_segment<V>(task);
     return;
   }
-  const V maxima = V::all(task.maximum), scale = V::all(task.scale.power_scale);
+  const ExponentialVectors<V> side(task);
   const int64_t whole = task.columns / V::lanes * V::lanes;
   Total<V> total;
   for (int64_t i = 0; i < whole;) {
@@ -120,7 +135,7 @@ static void exponentials(ExponentialsTask<Element<V>>& task) {
     V sum = constant<V>(0);
     for (; i < end; i += V::lanes) {
       prefetch_ahead(task.logits + i);
-      const V e = exp2((V::load(task.logits + i) - maxima) * scale);
+      const V e = side.of_distance(V::load(task.logits + i) - side.maximum);
       e.store(task.exponentials + i);
       sum = sum + e;
     }
@@ -128,7 +143,7 @@ static void exponentials(ExponentialsTask<Element<V>>& task) {
   }
   const int rest = static_cast<int>(task.columns - whole);
   if (rest > 0) {
-    const V e = exp2((V::load_first(task.logits + whole, rest, lowest) - maxima) * scale);
+    const V e = side.of_distance(V::load_first(task.logits + whole, rest, lowest) - side.maximum);
     e.store_first(task.exponentials + whole, rest);
     total.add(e);
   }
@@ -148,58 +163,50 @@ static KULLBACK_INLINE void store_lanes(V value, Element<V>* to, int rest) {
   value.store_first(to, rest);
 }
 
-// The scalars of a first pass as vectors.
-template <class V>
-struct PowerVectors {
-  V maximum, power_scale;
-  explicit KULLBACK_INLINE PowerVectors(const ExponentialsTask<Element<V>>& side)
-      : maximum(V::all(side.maximum)), power_scale(V::all(side.scale.power_scale)) {}
-  KULLBACK_INLINE V of(V logits) const { return (logits - maximum) * power_scale; }
-};
-
 template <class V>
 struct PairSums {
-  V weighers, others, moments, log_moments;
+  V weighers, others, moments, other_moments;
   KULLBACK_INLINE PairSums()
-      : weighers(constant<V>(0)), others(constant<V>(0)), moments(constant<V>(0)), log_moments(constant<V>(0)) {}
+      : weighers(constant<V>(0)), others(constant<V>(0)), moments(constant<V>(0)), other_moments(constant<V>(0)) {}
 };
 
 template <class V>
 struct PairTotals {
-  Total<V> weighers, others, moments, log_moments;
+  Total<V> weighers, others, moments, other_moments;
   KULLBACK_INLINE PairTotals() {}
   KULLBACK_INLINE void add(const PairSums<V>& sums) {
     weighers.add(sums.weighers);
     others.add(sums.others);
     moments.add(sums.moments);
-    log_moments.add(sums.log_moments);
+    other_moments.add(sums.other_moments);
   }
 };
 
-template <class V, bool CrossEntropy, bool Whole>
-static KULLBACK_INLINE void pair_lanes(const PowerVectors<V>& weigher, const PowerVectors<V>& other,
+template <class V, bool kOtherMoment, bool Whole>
+static KULLBACK_INLINE void pair_lanes(const ExponentialVectors<V>& weigher, const ExponentialVectors<V>& other,
                                        const PairExponentialsTask<Element<V>>& task, int64_t i, int rest,
                                        PairSums<V>& sums) {
   constexpr double lowest = -FloatBits<Element<V>>::infinity;
-  const V weigher_power = weigher.of(load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest));
-  const V other_power = other.of(load_lanes<V, Whole>(task.other.logits + i, rest, lowest));
-  const V a = exp2(weigher_power), b = exp2(other_power);
+  const V weigher_below = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest) - weigher.maximum;
+  const V other_below = load_lanes<V, Whole>(task.other.logits + i, rest, lowest) - other.maximum;
+  const V a = weigher.of_distance(weigher_below), b = other.of_distance(other_below);
   store_lanes<V, Whole>(a, task.weigher.exponentials + i, rest);
   store_lanes<V, Whole>(b, task.other.exponentials + i, rest);
   sums.weighers = sums.weighers + a;
   sums.others = sums.others + b;
   // What fills up the last vector weighs nothing. An infinite logit elsewhere makes the moment NaN.
-  const auto weighed = [&](V power) {
-    if constexpr (Whole) return power;
-    return zero_where(equal(a, constant<V>(0)), power);
+  const auto weighed = [&](V value) {
+    if constexpr (Whole) return value;
+    return zero_where(equal(a, constant<V>(0)), value);
   };
-  sums.moments = fma(a, weighed(other_power - weigher_power), sums.moments);
-  if constexpr (CrossEntropy) sums.log_moments = fma(a, weighed(other_power), sums.log_moments);
+  const V ratio = V::all(task.scale_ratio);
+  sums.moments = fma(a, weighed(fma(other_below, ratio, constant<V>(0) - weigher_below)), sums.moments);
+  if constexpr (kOtherMoment) sums.other_moments = fma(a, weighed(other_below), sums.other_moments);
 }
 
-template <class V, bool CrossEntropy>
+template <class V, bool kOtherMoment>
 static inline void pair_exponentials_with(PairExponentialsTask<Element<V>>& task) {
-  const PowerVectors<V> weigher(task.weigher), other(task.other);
+  const ExponentialVectors<V> weigher(task.weigher), other(task.other);
   const int64_t whole = task.columns / V::lanes * V::lanes;
   PairTotals<V> totals;
   for (int64_t i = 0; i < whole;) {
@@ -208,24 +215,24 @@ static inline void pair_exponentials_with(PairExponentialsTask<Element<V>>& task
     for (; i < end; i += V::lanes) {
       prefetch_ahead(task.weigher.logits + i);
       prefetch_ahead(task.other.logits + i);
-      pair_lanes<V, CrossEntropy, true>(weigher, other, task, i, 0, sums);
+      pair_lanes<V, kOtherMoment, true>(weigher, other, task, i, 0, sums);
     }
     totals.add(sums);
   }
   const int rest = static_cast<int>(task.columns - whole);
   if (rest > 0) {
     PairSums<V> sums;
-    pair_lanes<V, CrossEntropy, false>(weigher, other, task, whole, rest, sums);
+    pair_lanes<V, kOtherMoment, false>(weigher, other, task, whole, rest, sums);
     totals.add(sums);
   }
   task.weigher.sum = totals.weighers.value();
   task.other.sum = totals.others.value();
   task.moment = totals.moments.value();
-  task.log_moment = totals.log_moments.value();
+  task.other_moment = totals.other_moments.value();
 }
 
 template <class V>
 static void pair_exponentials(PairExponentialsTask<Element<V>>& task) {
-  if (task.cross_entropy) return pair_exponentials_with<V, true>(task);
+  if (task.wants_other_moment) return pair_exponentials_with<V, true>(task);
   return pair_exponentials_with<V, false>(task);
 }

@@ -26,16 +26,19 @@ namespace kullback {
 
 // So many times a divergence may the parts be whose sum it is, and a softmax's largest probability a gradient's largest
 // element: what that loses of a float32's digits stays within the documented bounds.
-constexpr double kLostInSums = 16, kLostToDifference = 8;
+constexpr double kLostInSums = 7, kLostToDifference = 4;
+// A difference of maxima whose rounding hardly shows in a value: that of all columns' log ratios sums to nearly
+// nothing.
+constexpr double kCloseShift = 1.0 / 16;
 // A segment's terms may be so many times its divergence before they are taken again with a better constant.
-constexpr double kDigitsLost = 8;
+constexpr double kDigitsLost = 3;
 
 // What the second pass found, of a row whose softmaxes are known.
 struct SegmentSums {
   double terms, moment, weight, excess;
 };
 
-// What the first pass found in a segment: sums of a (log2 b - log2 a) and of a log2 b, relative to its maxima.
+// What the first pass found in a segment: the moments of PairExponentialsTask.
 struct SegmentMoments {
   double ratio, other;
 };
@@ -144,6 +147,9 @@ class RowDivergence {
 
  private:
   bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
+  // The other side's 1 / T divided by the weighing side's.
+  double scale_ratio() const { return inverse_temperature(other_.scale) / inverse_temperature(weigher_.scale); }
+  bool wants_other_moment() const { return cross_entropy() || !same_temperature(weigher_.scale, other_.scale); }
   bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
 
   static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
@@ -207,11 +213,13 @@ class RowDivergence {
     double log_sums = 0;
     SegmentDivergence divergence;
     for (bool again : {false, true}) {
-      task.power_shift = static_cast<T>(-log_sums * kPowerOfE);
-      divergence.constant = set_offset(task, task.weigher.maximum, task.other.maximum, -task.power_shift / kPowerOfE);
+      task.other_factor = static_cast<T>(std::exp(-log_sums));
+      task.log_other_factor = std::log(static_cast<double>(task.other_factor));
+      divergence.constant =
+          set_offset(task, task.weigher.maximum, task.other.maximum, -task.log_other_factor, kCloseShift);
       kernels_.divergence_value(task);
       weigher_.sums[segment] = task.weigher_sum;
-      other_.sums[segment] = task.power_shift == 0 ? task.other_sum : task.other_sum * std::exp2(-task.power_shift);
+      other_.sums[segment] = task.other_sum / static_cast<double>(task.other_factor);
       divergence.terms = task.sum / task.weigher_sum;
       if (cross_entropy()) {
         divergence.terms += std::log(other_.sums[segment]);
@@ -234,21 +242,22 @@ class RowDivergence {
       of = {side.logits + begin, columns, side.scale, 0, side.exponentials + begin, 0};
       kernels_.largest(of.logits, columns, of.maximum);
     };
-    task.cross_entropy = cross_entropy();
+    task.wants_other_moment = wants_other_moment();
     task.columns = columns;
+    task.scale_ratio = static_cast<T>(scale_ratio());
     describe(task.weigher, weigher_);
     describe(task.other, other_);
     const T lowest = -std::numeric_limits<T>::infinity();
     if (task.weigher.maximum == lowest || task.other.maximum == lowest) {
       kernels_.exponentials(task.weigher);
       kernels_.exponentials(task.other);
-      task.moment = task.log_moment = std::numeric_limits<double>::quiet_NaN();
+      task.moment = task.other_moment = std::numeric_limits<double>::quiet_NaN();
     } else {
       kernels_.pair_exponentials(task);
     }
     weigher_.take(segment, task.weigher);
     other_.take(segment, task.other);
-    return {task.moment, task.log_moment};
+    return {task.moment, task.other_moment};
   }
 
   // The divergence of a row whose sides lie so far apart that sums have digits enough; NaN where they do not.
@@ -256,11 +265,15 @@ class RowDivergence {
     const SoftmaxRow<T>&a = weigher_, &b = other_;
     // The means under a of log b - log a and of log b, the latter relative to what the whole row adds to it.
     double log_ratio = 0, log_b = 0;
+    const double ratio_low = scale_ratio() - static_cast<double>(static_cast<T>(scale_ratio()));
     for (size_t i = 0; i < work_.moments.size(); ++i) {
       if (a.shares[i] == 0) continue;
-      const double factor = a.shares[i] / a.sums[i] / kPowerOfE;
-      log_ratio += work_.moments[i].ratio * factor + a.shares[i] * (b.below_maximum(i) - a.below_maximum(i));
-      log_b += work_.moments[i].other * factor + a.shares[i] * b.below_maximum(i);
+      const double factor = a.shares[i] / a.sums[i];
+      const SegmentMoments& moments = work_.moments[i];
+      const double ratio = moments.ratio + (wants_other_moment() ? ratio_low * moments.other : 0);
+      log_ratio +=
+          ratio * factor * inverse_temperature(a.scale) + a.shares[i] * (b.below_maximum(i) - a.below_maximum(i));
+      log_b += moments.other * factor * inverse_temperature(b.scale) + a.shares[i] * b.below_maximum(i);
     }
     const double divergence = (b.log_sum - a.log_sum) - log_ratio;
     const double summed = 2 + std::fabs(log_ratio);
@@ -296,12 +309,12 @@ class RowDivergence {
   // Tells a pass how to form log ratios, given the sides' maxima and the difference of their log_sums. Returns the
   // latter as the pass will have it.
   template <class Task>
-  static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums) {
-    const double shift = other_maximum - weigher_maximum;
+  static double set_offset(Task& task, double weigher_maximum, double other_maximum, double log_sums,
+                           double close_shift) {
     RatioOffset<T>& ratio = task.ratio;
-    ratio = ratio_offset(shift, log_sums, task.weigher.scale, task.other.scale);
-    const double scale = static_cast<double>(task.other.scale.inverse_temperature);
-    const double folded = ratio.distance == Distance::kClose ? shift * scale : 0;
+    ratio = ratio_offset(weigher_maximum, other_maximum, log_sums, close_shift, task.weigher.scale, task.other.scale);
+    const double shift = (other_maximum - weigher_maximum) * inverse_temperature(task.other.scale);
+    const double folded = ratio.distance == Distance::kClose ? shift : 0;
     return static_cast<double>(ratio.offset_high) - folded + static_cast<double>(ratio.offset_low);
   }
 
@@ -312,7 +325,7 @@ class RowDivergence {
     task.columns = columns;
     task.weigher = weigher_.segment(begin);
     task.other = other_.segment(begin);
-    set_offset(task, weigher_.maximum, other_.maximum, other_.log_sum - weigher_.log_sum);
+    set_offset(task, weigher_.maximum, other_.maximum, other_.log_sum - weigher_.log_sum, 0);
   }
 
   // Sums, term by term, over the row; and the other side's gradient where there is one. `fine` for sums that the

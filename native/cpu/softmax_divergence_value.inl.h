@@ -23,20 +23,25 @@ struct ValuePass {
 template <class V>
 struct ValueVectors {
   struct Side {
-    V maximum, power, scale, scale_low;
+    ExponentialVectors<V> exponential;
+    V maximum, scale, scale_low;
 
     explicit KULLBACK_INLINE Side(const typename ValueTask<Element<V>>::Side& side)
-        : maximum(V::all(side.maximum)),
-          power(V::all(side.scale.power_scale)),
+        : exponential(side),
+          maximum(V::all(side.maximum)),
           scale(V::all(side.scale.inverse_temperature)),
           scale_low(V::all(side.scale.inverse_temperature_low)) {}
   };
   Side weigher, other;
-  V power_shift;
+  V other_factor, log_other_factor;
   LogRatio<V> ratio;
 
   explicit KULLBACK_INLINE ValueVectors(const ValueTask<Element<V>>& task)
-      : weigher(task.weigher), other(task.other), power_shift(V::all(task.power_shift)), ratio(task.ratio) {}
+      : weigher(task.weigher),
+        other(task.other),
+        other_factor(V::all(task.other_factor)),
+        log_other_factor(V::all(static_cast<Element<V>>(task.log_other_factor))),
+        ratio(task.ratio) {}
 };
 
 template <class V>
@@ -53,15 +58,16 @@ static KULLBACK_INLINE void value_lanes(const ValueVectors<V>& with, const Value
   const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
   const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, lowest);
   constexpr bool careful = kSumming == Summing::kCareful;
-  const V weigher_power = (weigher_logits - with.weigher.maximum) * with.weigher.power;
+  const V weigher_below = weigher_logits - with.weigher.maximum;
   const V other_below = other_logits - with.other.maximum;
-  const V other_power = fma(other_below, with.other.power, with.power_shift);
   Column<V> at;
-  at.a = exp2(weigher_power);
-  at.b = exp2(other_power);
-  // Sums of a large block need no more digits of u than a and b have, and the cross-entropy has no use for u.
-  if constexpr (kSumming == Summing::kInSums || !Pass::Formula::kInSums) {
-    at.u = (other_power - weigher_power) * constant<V>(0.6931471805599453);
+  at.a = with.weigher.exponential.of_distance(weigher_below);
+  at.b = with.other.exponential.of_distance(other_below) * with.other_factor;
+  if constexpr (!Pass::Formula::kInSums) {
+    at.u = constant<V>(0);  // the cross-entropy has no use for it
+  } else if constexpr (kSumming == Summing::kInSums) {
+    // Sums of a large block need no more digits of u than a and b have.
+    at.u = fma(other_below - weigher_below, with.other.scale, with.log_other_factor);
   } else if constexpr (Pass::kDistance == Distance::kClose) {
     at.u = with.ratio.close(weigher_logits, other_logits, with.other.scale);
   } else if constexpr (Pass::kDistance == Distance::kShifted) {
@@ -143,7 +149,8 @@ static void value_of_segment(ValueTask<Element<V>>& task) {
     if (!large || !value.large()) value = value_of_block<Pass, Summing::kTermByTerm>(with, task, block);
     // inf - inf or 0 * inf: some logit is -inf (or NaN, and then the second look says NaN again).
     if (value.terms != value.terms) value = value_of_block<Pass, Summing::kCareful>(with, task, block);
-    large = Formula::kInSums && value.large();
+    // Under two temperatures u would lose digits in sums.
+    large = Formula::kInSums && kDistance != Distance::kApart && value.large();
     task.sum += value.terms;
     task.moment += value.moment;
     task.weigher_sum += value.weigher_sum;

@@ -67,9 +67,9 @@ struct SoftmaxRow {
 
   // The logarithm of shares[i], which may be far below what a share can be.
   double log_share(size_t i) const { return below_maximum(i) + (std::log(sums[i]) - log_sum); }
-  double below_maximum(size_t i) const { return (maxima[i] - maximum) * scale.inverse_temperature; }
+  double below_maximum(size_t i) const { return (maxima[i] - maximum) * inverse_temperature(scale); }
 
-  double log_sum_exp() const { return maximum * scale.inverse_temperature + log_sum; }
+  double log_sum_exp() const { return maximum * inverse_temperature(scale) + log_sum; }
 
   void take(size_t segment, const ExponentialsTask<T>& found) {
     maxima[segment] = found.maximum;
@@ -84,8 +84,8 @@ struct SoftmaxRow {
   }
 
   SoftmaxSide<T> segment(int64_t begin) const {
-    return {logits + begin, exponentials + begin,    static_cast<T>(factor(begin)),
-            scale,          static_cast<T>(maximum), static_cast<T>(log_sum)};
+    return {logits + begin,          exponentials + begin,    static_cast<T>(factor(begin)), scale,
+            static_cast<T>(maximum), static_cast<T>(1 / sum), static_cast<T>(log_sum)};
   }
 
   // The first column that holds the maximum, or -1 where there is no softmax.

@@ -2,6 +2,7 @@
 #ifndef KULLBACK_CUDA_FORMULAS_H
 #define KULLBACK_CUDA_FORMULAS_H
 
+#include "../math/float_bits.h"
 #include "../math/log_ratio.h"
 #include "device.h"
 
@@ -30,8 +31,11 @@ KULLBACK_INLINE V fnma(V a, V b, V c) {
 }
 KULLBACK_INLINE float absolute(float a) { return ::fabsf(a); }
 KULLBACK_INLINE double absolute(double a) { return ::fabs(a); }
-KULLBACK_INLINE float maximum(float a, float b) { return ::fmaxf(a, b); }
-KULLBACK_INLINE double maximum(double a, double b) { return ::fmax(a, b); }
+// Where b is not a number, neither is this.
+template <class V>
+KULLBACK_INLINE V maximum(V a, V b) {
+  return a > b ? a : b;
+}
 
 template <class V>
 KULLBACK_INLINE bool less(V a, V b) {
@@ -46,11 +50,14 @@ KULLBACK_INLINE V select(bool condition, V yes, V no) {
   return condition ? yes : no;
 }
 
-// 2^y; below the least normal number it may be 0.
-KULLBACK_INLINE float exp2(float y) { return exp2_approx(y); }
-KULLBACK_INLINE double exp2(double y) { return ::exp2(y); }
+// 2^n, of n + round_magic.
+KULLBACK_INLINE float power_of_two(float shifted) { return __int_as_float(__float_as_int(shifted) << 23); }
+KULLBACK_INLINE double power_of_two(double shifted) {
+  return __longlong_as_double(__double_as_longlong(shifted) << 52);
+}
 
 #include "../math/polynomial.inl.h"
+#include "../math/exp2.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
 #include "../math/log_ratio.inl.h"

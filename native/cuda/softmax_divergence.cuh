@@ -4,7 +4,7 @@
 //   traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient
 //   work     4 exponentials a column, 2 more with the weighing side's gradient, 2 more with entropies; binds: memory
 //   stable   (x - maximum) * scale, never x * scale - maximum;  u: math/log_ratio.inl.h
-//   order    a thread's columns in groups of 8 vectors, from there on in float64: threads, warps, blocks (team.h)
+//   order    a thread's columns in groups of 2 vectors, from there on in float64: threads, warps, blocks (team.h)
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
 #ifndef KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH
@@ -19,7 +19,7 @@ namespace kullback {
 template <class T>
 constexpr unsigned kVector = 16 / sizeof(T);
 // How many vectors a thread adds in their own type before it goes on in float64.
-constexpr unsigned kGroupVectors = 8;
+constexpr unsigned kGroupVectors = 2;
 
 // One side of all rows.
 template <class T>
@@ -80,21 +80,23 @@ struct SoftmaxDivergenceShared {
         other(kResident ? arena.template take<T>(unsigned(columns_of_part)) : nullptr) {}
 };
 
-// A thread's sums: groups in T, all of them in float64.
-template <class T, unsigned kCount>
+// A thread's sums: groups in T, all of them in float64. The columns of a vector are added apart if kLanes is as large,
+// where one of them may be so large that it would round the others away.
+template <class T, unsigned kCount, unsigned kLanes>
 class GroupedSums {
  public:
-  // `fine`: each addition in float64, where the result would show the rounding of groups.
+  // `fine`: each vector goes on in float64, where the result would show the rounding of groups.
   __device__ explicit GroupedSums(bool fine) : vectors_per_group_(fine ? 1 : kGroupVectors) {
-    for (unsigned i = 0; i < kCount; ++i) total[i] = group_[i] = 0;
+    for (unsigned i = 0; i < kCount; ++i) total[i] = 0;
+    for (unsigned i = 0; i < kCount * kLanes; ++i) group_[i] = 0;
   }
-  __device__ void add(unsigned index, T value) { group_[index] += value; }
+  __device__ void add(unsigned index, unsigned column, T value) { group_[index * kLanes + column % kLanes] += value; }
   __device__ void end_vector() {
     if (++vectors_ % vectors_per_group_ == 0) fold();
   }
   __device__ void fold() {
-    for (unsigned i = 0; i < kCount; ++i) {
-      total[i] += double(group_[i]);
+    for (unsigned i = 0; i < kCount * kLanes; ++i) {
+      total[i / kLanes] += double(group_[i]);
       group_[i] = 0;
     }
   }
@@ -102,7 +104,7 @@ class GroupedSums {
   double total[kCount];
 
  private:
-  T group_[kCount];
+  T group_[kCount * kLanes];
   unsigned vectors_ = 0, vectors_per_group_;
 };
 
@@ -232,8 +234,8 @@ class RowDivergence {
       load_pair(i, weigher, other);
       T largest_weigher = weigher[0], largest_other = other[0];
       for (unsigned k = 1; k < kWidth; ++k) {
-        largest_weigher = device::maximum(largest_weigher, weigher[k]);
-        largest_other = device::maximum(largest_other, other[k]);
+        largest_weigher = device::maximum(weigher[k], largest_weigher);
+        largest_other = device::maximum(other[k], largest_other);
       }
       maxima[0] = Largest::of(double(largest_weigher), maxima[0]);
       maxima[1] = Largest::of(double(largest_other), maxima[1]);
@@ -241,13 +243,13 @@ class RowDivergence {
     team_.template reduce<Largest>(maxima);
 
     const T weigher_maximum = T(maxima[0]), other_maximum = T(maxima[1]);
-    GroupedSums<T, 2> sums(false);
+    GroupedSums<T, 2, kWidth> sums(false);
     for_each_vector([&](int64_t i) {
       T weigher[kWidth], other[kWidth];
       load_pair(i, weigher, other);
       for (unsigned k = 0; k < kWidth; ++k) {
-        sums.add(0, device::exp2((weigher[k] - weigher_maximum) * arguments_.weigher.scale.power_scale));
-        sums.add(1, device::exp2((other[k] - other_maximum) * arguments_.other.scale.power_scale));
+        sums.add(0, k, exponential(arguments_.weigher, weigher[k] - weigher_maximum));
+        sums.add(1, k, exponential(arguments_.other, other[k] - other_maximum));
       }
       sums.end_vector();
     });
@@ -262,7 +264,7 @@ class RowDivergence {
     RowNumbers<T> numbers;
     numbers.weigher = {T(maxima[0]), T(1 / sums[0]), T(log_sums[0])};
     numbers.other = {T(maxima[1]), T(1 / sums[1]), T(log_sums[1])};
-    numbers.ratio = ratio_offset(maxima[1] - maxima[0], log_sums[1] - log_sums[0], arguments_.weigher.scale,
+    numbers.ratio = ratio_offset(maxima[0], maxima[1], log_sums[1] - log_sums[0], 0, arguments_.weigher.scale,
                                  arguments_.other.scale);
     if (team_.part() == 0) {
       write_log_sum_exp(arguments_.weigher, maxima[0], log_sums[0]);
@@ -283,8 +285,12 @@ class RowDivergence {
     return {numbers.maximum, side.scale.inverse_temperature, side.scale.inverse_temperature_low};
   }
 
+  __device__ static T exponential(const SoftmaxSide<T>& side, T below_maximum) {
+    const T lowest = T(FloatBits<T>::exp2_low) / side.scale.power_scale;
+    return device::exp2_product(below_maximum, side.scale.power_scale, side.scale.power_scale_low, lowest);
+  }
   __device__ static T probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
-    return device::exp2((logit - numbers.maximum) * side.scale.power_scale) * numbers.factor;
+    return exponential(side, logit - numbers.maximum) * numbers.factor;
   }
   __device__ static T log_probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
     return (logit - numbers.maximum) * side.scale.inverse_temperature - numbers.log_sum;
@@ -316,7 +322,7 @@ class RowDivergence {
 
   // sums: of the terms, of a u, of a, and of the other side's gradient.
   __device__ void second_pass(double (&result)[4]) {
-    GroupedSums<T, 4> sums(arguments_.weigher.gradient != nullptr);
+    GroupedSums<T, 4, 1> sums(arguments_.weigher.gradient != nullptr);
     const bool keeps = keeps_differences();
     for_each_vector([&](int64_t i) {
       T weigher[kWidth], other[kWidth];
@@ -324,10 +330,10 @@ class RowDivergence {
       for (unsigned k = 0; k < kWidth; ++k) {
         const device::Column<T> at = column(weigher[k], other[k]);
         const T difference = pull(at);
-        sums.add(kTerms, at.a == 0 ? Formula::weightless_term(at) : Formula::term(at));
-        sums.add(kMoment, at.a == 0 ? 0 : at.a * at.u);
-        sums.add(kWeight, at.a);
-        sums.add(kExcess, difference);
+        sums.add(kTerms, k, at.a == 0 ? Formula::weightless_term(at) : Formula::term(at));
+        sums.add(kMoment, k, at.a == 0 ? 0 : at.a * at.u);
+        sums.add(kWeight, k, at.a);
+        sums.add(kExcess, k, difference);
         weigher[k] = at.a;
         other[k] = difference;
       }
@@ -351,8 +357,8 @@ class RowDivergence {
     // The gradient b - a sums to 0. What it sums to is the error of log ratios, all by the same little, which came with
     // the rounding of the log-sum-exps: beside a difference of a and b that is small itself, it would be large.
     const T excess = T(sums[kExcess]);
-    const T other_scale = T(slope * double(other_side.scale.inverse_temperature));
-    const T weigher_scale = T(slope * double(weigher_side.scale.inverse_temperature));
+    const T other_scale = T(slope * inverse_temperature(other_side.scale));
+    const T weigher_scale = T(slope * inverse_temperature(weigher_side.scale));
     T mean_high, mean_low;
     split((Formula::kInSums ? -sums[kMoment] : sums[kTerms]) / sums[kWeight], mean_high, mean_low);
     const bool kept = keeps_differences();
@@ -376,13 +382,13 @@ class RowDivergence {
   }
 
   __device__ void write_entropies() {
-    GroupedSums<T, 2> sums(false);
+    GroupedSums<T, 2, 1> sums(false);
     for_each_vector([&](int64_t i) {
       T weigher[kWidth], other[kWidth];
       load_pair(i, weigher, other);
       for (unsigned k = 0; k < kWidth; ++k) {
-        sums.add(0, entropy_term(arguments_.weigher, numbers_.weigher, weigher[k]));
-        sums.add(1, entropy_term(arguments_.other, numbers_.other, other[k]));
+        sums.add(0, k, entropy_term(arguments_.weigher, numbers_.weigher, weigher[k]));
+        sums.add(1, k, entropy_term(arguments_.other, numbers_.other, other[k]));
       }
       sums.end_vector();
     });

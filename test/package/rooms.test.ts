@@ -34,6 +34,8 @@ for (const stem of operations) {
       `native/addon/${stem}.cc`,
       `native/cpu/${stem}.cc`,
       `native/cpu/${stem}.inl.h`,
+      `native/cuda/${stem}.cu`,
+      `native/cuda/${stem}.cuh`,
       `test/${kebab(stem)}.test.ts`,
       `bench/${kebab(stem)}.ts`,
       `docs/${kebab(stem)}.md`,
@@ -58,13 +60,14 @@ test("a file in an operation's room belongs to an operation", (t) => {
   const shared = {
     "lib/reference": [],
     "native/cpu": ["backend", "dispatch", "elementary", "isa_regions", "memory_limit", "thread_pool"],
-    "native/addon": ["addon", "arguments", "cpu", "job"],
+    "native/addon": ["addon", "arguments", "backends", "cpu", "cuda", "cuda_library", "job"],
+    "native/cuda": ["backend", "context"],
     bench: ["main", "measure", "report"],
   };
   for (const [room, known] of Object.entries(shared)) {
     const stems = readdirSync(join(root, room))
-      .filter((file) => /\.(ts|cc|inl\.h)$/.test(file))
-      .map((file) => file.replace(/\.(ts|cc|inl\.h)$/, ""))
+      .filter((file) => /\.(ts|cc|inl\.h|cuh?)$/.test(file))
+      .map((file) => file.replace(/\.(ts|cc|inl\.h|cuh?)$/, ""))
       .filter((stem) => !stem.startsWith("isa_"));
     const allowed = [...known, ...operations, ...operations.map(kebab)];
     t.deepEqual(
@@ -98,7 +101,7 @@ test("arrows between the rooms point one way", (t) => {
 
 test("every source file says at its top what it is for, and none is longer than 500 lines", (t) => {
   const sources = ["lib", "native", "test", "bench", "examples", "scripts"].flatMap(filesBelow);
-  for (const file of sources.filter((path) => /\.(ts|mjs|cc|h|inc)$/.test(path))) {
+  for (const file of sources.filter((path) => /\.(ts|mjs|cc|h|inc|cuh?)$/.test(path))) {
     const text = read(file);
     t.true(text.split("\n").length <= 501, `${file} is too long`);
     const paired = basename(file).replace(/\.cc$/, ".h");

@@ -1,6 +1,5 @@
-// exp, exp2, expm1 and log1p over vectors, float32 and float64.
+// exp, expm1 and log1p over vectors, float32 and float64; exp2 is math/exp2.inl.h.
 //   exp      x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), n by adding 1.5 * 2^23 (2^52)
-//   exp2     y = n + f, |f| <= 1/2;  2^y = 2^n + 2^n f Q(f)
 //   expm1    2 (2^(n-1) (r + r^2 P(r)) + (2^(n-1) - 1/2)), halved so that 2^n cannot overflow before the result does
 //   log1p    1 + x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)), s = f / (2 + f), with the rounding of 1 + x put back
 //   bound    exp 1.3 ulp, exp2 2.2 ulp (baseline 3), expm1 1.8 ulp, log1p 1 ulp, on every instruction set
@@ -31,26 +30,6 @@ KULLBACK_INLINE Reduced<V> reduce_exp(V x) {
                    2.5105183620093198e-08, 2.0889417239922154e-09);
   }
   return {n, shifted, fma(r, r * p, r)};
-}
-
-// 2^y for y < 127 (1023), the softmax's exponential: nothing but the polynomial, a shift and one bound. It is 0 where
-// y rounds to less than the least normal exponent, which the exponent field 0 brings about by itself.
-template <class V>
-KULLBACK_INLINE V exp2(V y) {
-  using Bits = FloatBits<Element<V>>;
-  const V bounded = maximum(constant<V>(Bits::exp2_low), y);  // in this order: a NaN stays
-  const V shifted = bounded + constant<V>(Bits::round_magic);
-  const V f = bounded - (shifted - constant<V>(Bits::round_magic));
-  const V scale = power_of_two(shifted);
-  V p;
-  if constexpr (sizeof(Element<V>) == sizeof(float)) {
-    p = polynomial(f, 0.693146978, 0.240222421, 0.0555073374, 0.00967151284, 0.00132647288);
-  } else {
-    p = polynomial(f, 0.69314718055994533, 0.24022650695910131, 0.055504108664820083, 0.0096181291075941206,
-                   0.0013333558146774649, 0.00015403530457111361, 1.525273349309594e-5, 1.3215435282680663e-6,
-                   1.0178199586447909e-7, 7.0737831844583163e-9, 4.4347689286262759e-10);
-  }
-  return fma(scale * f, p, scale);
 }
 
 template <class V>

@@ -1,11 +1,9 @@
 // What the vector types and the elementary functions must know of the two floating-point formats.
-#ifndef KULLBACK_CPU_FLOAT_BITS_H
-#define KULLBACK_CPU_FLOAT_BITS_H
+#ifndef KULLBACK_MATH_FLOAT_BITS_H
+#define KULLBACK_MATH_FLOAT_BITS_H
 
 #include <cstdint>
 #include <limits>
-
-#define KULLBACK_INLINE inline __attribute__((always_inline))
 
 namespace kullback {
 
@@ -49,4 +47,4 @@ struct FloatBits<double> {
 
 }  // namespace kullback
 
-#endif  // KULLBACK_CPU_FLOAT_BITS_H
+#endif  // KULLBACK_MATH_FLOAT_BITS_H
