@@ -1,5 +1,6 @@
 // What `import "kullback"` gives.
 export type { Dtype, NumericArray, PerRow, RowMask, Rows } from "./arrays.js";
+export type { CudaDevice } from "./backend/addon.js";
 export {
   backendInfo,
   setThreadCount,

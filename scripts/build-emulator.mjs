@@ -1,4 +1,4 @@
-// Builds programs of CUDA kernels for the host emulator in three variants: plain, address (AddressSanitizer and
+// Builds the CUDA backend and programs of CUDA kernels for the host emulator in three variants: plain, address (AddressSanitizer and
 // UndefinedBehaviorSanitizer) and access (the emulator's own access checker). Only what is older than its sources is
 // compiled, on all cores. Names on the command line choose among the variants.
 import { spawn } from "node:child_process";
@@ -10,7 +10,12 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const compiler = process.env.CXX ?? "g++";
 const folders = ["test/emulator", "test/emulator/include", "native/cuda"];
-const programs = ["bugs", "semantics"];
+// The last runs the CUDA backend, the others kernels of their own.
+const programs = [
+  { source: "test/emulator/bugs.cu", backend: false },
+  { source: "test/emulator/semantics.cu", backend: false },
+  { source: "test/native/softmax_divergence_cuda_driver.cc", backend: true },
+];
 const common = [
   "-std=c++20",
   "-g1",
@@ -23,7 +28,8 @@ const common = [
 ];
 const sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
 const variants = {
-  plain: { kernel: ["-O1"], emulator: ["-O1"], link: [], leave: ["access.cc"] },
+  // Its kernels count which of their lines run.
+  plain: { kernel: ["-O1", "--coverage"], emulator: ["-O1"], link: ["--coverage"], leave: ["access.cc"] },
   address: {
     kernel: ["-O1", "-fno-omit-frame-pointer", ...sanitizers],
     emulator: ["-O1", "-fno-omit-frame-pointer", "-fsanitize=address"],
@@ -73,7 +79,11 @@ const wrong = chosen.find((name) => !(name in variants));
 if (wrong !== undefined) throw new Error(`no variant ${wrong}: ${Object.keys(variants).join(", ")}`);
 
 const files = folders.flatMap((folder) => readdirSync(join(root, folder)).map((file) => `${folder}/${file}`));
-const headers = files.filter((file) => /\.(h|cuh)$/.test(file));
+const headers = [...folders, "native/math", "native/abi", "test/native"].flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((file) => /\.(h|cuh|inc)$/.test(file))
+    .map((file) => `${folder}/${file}`),
+);
 const newestHeader = Math.max(...[...headers, "scripts/build-emulator.mjs"].map(modified));
 const compiles = new Map();
 const links = [];
@@ -81,7 +91,7 @@ for (const name of chosen) {
   const { kernel, emulator, link, leave } = variants[name];
   const folder = `build/emulator/${name}`;
   // The emulator is the same in the variants that do not sanitize it.
-  const sanitized = link.length > 0;
+  const sanitized = name === "address";
   for (const made of [folder, "build/emulator/plain"]) mkdirSync(join(root, made), { recursive: true });
   const compile = (source, flags, into = folder) => {
     const object = `${into}/${basename(source)}.o`;
@@ -91,7 +101,7 @@ for (const name of chosen) {
   };
   const library = files.filter((file) => file.startsWith("native/cuda/") && /\.(cc|cu)$/.test(file));
   const parts = library.map((source) => compile(source, source.endsWith(".cu") ? kernel : emulator));
-  const roots = programs.map((program) => compile(`test/emulator/${program}.cu`, kernel));
+  const roots = programs.map(({ source }) => compile(source, source.endsWith(".cu") ? kernel : emulator));
   const objects = files
     .filter((file) => file.startsWith("test/") && file.endsWith(".cc") && !leave.includes(basename(file)))
     .map((source) => compile(source, emulator, sanitized ? folder : "build/emulator/plain"));
@@ -101,9 +111,9 @@ for (const name of chosen) {
     if (modified(output) > Math.max(...inputs.map(modified))) return;
     await run([...link, "-shared", ...inputs, "-ldl", "-o", output]);
   });
-  programs.forEach((program, index) => {
-    const inputs = [roots[index], ...objects];
-    const output = `${folder}/${program}`;
+  programs.forEach(({ source, backend }, index) => {
+    const inputs = [roots[index], ...(backend ? parts : []), ...objects];
+    const output = `${folder}/${basename(source).replace(/\.\w+$/, "")}`;
     links.push(async () => {
       if (modified(output) > Math.max(...inputs.map(modified))) return;
       await run([...link, "-rdynamic", ...inputs, "-ldl", "-o", output]);

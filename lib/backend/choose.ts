@@ -1,7 +1,7 @@
 // Picks the backend of a call and remembers why.
 import { BackendUnavailableError, type BackendAttempt } from "../errors.js";
 import { requireOneOf } from "../options.js";
-import { openCuda } from "./cuda.js";
+import { openCuda, type FoundCuda } from "./cuda.js";
 import { loadAddon } from "./load.js";
 import { cpuBackend } from "./native.js";
 import { referenceBackend } from "./reference.js";
@@ -28,7 +28,7 @@ export function findBackend(name: BackendName): Found {
 function open(name: BackendName): Found {
   switch (name) {
     case "cuda":
-      return openCuda(loseCuda);
+      return foundCuda();
     case "cpu": {
       const { addon, attempts } = loadAddon();
       return addon === undefined ? { attempts } : { backend: cpuBackend(addon), attempts: [] };
@@ -40,9 +40,18 @@ function open(name: BackendName): Found {
   }
 }
 
+let cuda: FoundCuda | undefined;
+
+/** What looking for CUDA has found; looks the first time. */
+export function foundCuda(): FoundCuda {
+  cuda ??= openCuda(loseCuda);
+  return cuda;
+}
+
 // From now on CUDA counts as missing: "auto" goes on with the next backend.
 function loseCuda(attempt: BackendAttempt): void {
-  found.set("cuda", { attempts: [attempt] });
+  cuda = { attempts: [attempt] };
+  found.set("cuda", cuda);
   automatic = undefined;
 }
 

@@ -24,7 +24,7 @@ function candidates(): string[] {
   if (given !== undefined && given !== "") return [given];
   return [
     packageFile(`${prebuiltFolder}/kullback_cuda.${extension}`),
-    packageFile(`build/cuda/kullback_cuda.${extension}`),
+    packageFile(`build-cuda/Release/kullback_cuda.${extension}`),
   ];
 }
 

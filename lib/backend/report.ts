@@ -2,7 +2,8 @@
 import { arch, availableParallelism, cpus, platform } from "node:os";
 import { describe } from "../arrays.js";
 import { OptionError, type BackendAttempt } from "../errors.js";
-import { backendFromEnvironment, chooseBackend, findBackend } from "./choose.js";
+import type { CudaDevice } from "./addon.js";
+import { backendFromEnvironment, chooseBackend, findBackend, foundCuda } from "./choose.js";
 import { loadAddon, maximalThreads, packageVersion } from "./load.js";
 import { backendNames, type BackendChoice, type BackendName } from "./table.js";
 
@@ -32,6 +33,13 @@ export interface BackendInfo {
     /** The file of the native addon. */
     path: string;
     compiler: string;
+  } | null;
+  /** The CUDA backend's, or null where it cannot run. */
+  cuda: {
+    /** The device that calls use. */
+    device: CudaDevice;
+    /** The file of the backend. */
+    path: string;
   } | null;
   machine: { platform: string; arch: string; processor: string; cores: number };
   versions: { kullback: string; abi: number | null; node: string; napi: string };
@@ -66,6 +74,7 @@ export function backendInfo(): BackendInfo {
     reason: reasonFor(choice, name),
     backends,
     cpu: cpuInfo(),
+    cuda: cudaInfo(),
     machine: {
       platform: platform(),
       arch: arch(),
@@ -87,6 +96,11 @@ export function backendInfo(): BackendInfo {
 function reasonFor(choice: BackendChoice, selected: BackendName | null): string {
   if (choice === "auto") return `the first of ${backendNames.join(", ")} that can run here`;
   return `KULLBACK_BACKEND=${choice}${selected === null ? ", which cannot run here" : ""}`;
+}
+
+function cudaInfo(): BackendInfo["cuda"] {
+  const { device, path } = foundCuda();
+  return device === undefined || path === undefined ? null : { device, path };
 }
 
 function cpuInfo(): BackendInfo["cpu"] {

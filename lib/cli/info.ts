@@ -4,6 +4,8 @@ import type { BackendInfo } from "../backend/report.js";
 /** A few aligned lines for people; programs take the object. */
 export function formatBackendInfo(info: BackendInfo): string {
   const { cpu, machine, versions } = info;
+  const version = (number: number): string =>
+    `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
   const lines: [label: string, text: string][] = [
     [
       "kullback",
@@ -22,6 +24,18 @@ export function formatBackendInfo(info: BackendInfo): string {
       ["instructions", `${cpu.instructionSet} (here: ${cpu.instructionSets.join(", ")})`],
       ["threads", String(cpu.threads)],
       ["addon", `${cpu.path} (${cpu.compiler})`],
+    );
+  }
+  if (info.cuda !== null) {
+    const { device, path } = info.cuda;
+    const memory = `${(device.freeBytes / 2 ** 30).toFixed(1)} of ${(device.totalBytes / 2 ** 30).toFixed(1)} GiB free`;
+    const what = device.emulated ? "no GPU, but the emulator of Kullback's tests" : device.name;
+    lines.push(
+      ["device", `${what}, compute capability ${device.computeCapability / 10}, ${memory}`],
+      [
+        "cuda",
+        `${path} (driver for CUDA ${version(device.driverVersion)}, built with ${version(device.runtimeVersion)})`,
+      ],
     );
   }
   for (const [name, value] of Object.entries(info.environment)) lines.push([name, value]);

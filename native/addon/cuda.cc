@@ -31,9 +31,8 @@ Napi::Value cuda_device(const Napi::CallbackInfo& info) {
   const kullback_backend& cuda = backend_for(env, device);
   kullback_device_info found = {};
   int64_t free_bytes = 0, total_bytes = 0;
-  throw_unless_ok(env, cuda.devices->describe(static_cast<int32_t>(device), &found), cuda.last_error());
-  throw_unless_ok(env, cuda.devices->memory(static_cast<int32_t>(device), &free_bytes, &total_bytes),
-                  cuda.last_error());
+  throw_unless_ok(env, cuda.devices->describe(static_cast<int32_t>(device), &found), cuda);
+  throw_unless_ok(env, cuda.devices->memory(static_cast<int32_t>(device), &free_bytes, &total_bytes), cuda);
   Napi::Object result = Napi::Object::New(env);
   result["name"] = found.name;
   result["computeCapability"] = found.compute_capability;

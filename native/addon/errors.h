@@ -24,8 +24,10 @@ inline Napi::Error out_of_memory(Napi::Env env) {
   return coded_error(env, "ERR_KULLBACK_OUT_OF_MEMORY", "not enough memory for the operation's working space");
 }
 
-// `text` is what the backend says of its last failure, on the thread that it failed on.
-inline void throw_unless_ok(Napi::Env env, kullback_status status, const std::string& text) {
+// `status` is what the backend has just returned, on this thread: what it says of a failure is the thread's last.
+inline void throw_unless_ok(Napi::Env env, kullback_status status, const kullback_backend& backend) {
+  if (status == KULLBACK_OK) return;
+  const std::string text = backend.last_error();
   switch (status) {
     case KULLBACK_OK:
       return;

@@ -66,7 +66,7 @@ Napi::Value softmax_divergence(const Napi::CallbackInfo& info) {
   kullback_softmax_divergence_request request = read_request(arguments, device);
   double value = 0;
   request.value = &value;
-  throw_unless_ok(info.Env(), backend.softmax_divergence(&request, nullptr), backend.last_error());
+  throw_unless_ok(info.Env(), backend.softmax_divergence(&request, nullptr), backend);
   return Napi::Number::New(info.Env(), value);
 }
 

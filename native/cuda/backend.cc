@@ -1,8 +1,7 @@
 // The CUDA backend's table, the one symbol that its library exports.
 #include "backend.h"
 
-#include <algorithm>
-#include <cstring>
+#include <cstdio>
 
 #include "context.h"
 #include "device.h"
@@ -24,7 +23,7 @@ kullback_status describe(int32_t index, kullback_device_info* info) {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, index), "asking for a device's properties");
     *info = {};
-    std::strncpy(info->name, properties.name, sizeof info->name - 1);
+    std::snprintf(info->name, sizeof info->name, "%s", properties.name);
     info->compute_capability =
         10 * device.attribute(cudaDevAttrComputeCapabilityMajor) + device.attribute(cudaDevAttrComputeCapabilityMinor);
     info->multiprocessors = device.attribute(cudaDevAttrMultiProcessorCount);

@@ -30,9 +30,10 @@ struct Settings {
   int capability = 90;           // the device that the dispatchers see
   int multiprocessors = 4;
   size_t memory = size_t{8} << 30;  // bytes that the device has
+  int lose = 0;                     // which launch, counted from 1, poisons the context; 0: none
 };
-Settings&
-settings();  // first use reads KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100
+Settings& settings();  // first use reads
+                       // KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100,lose=2
 
 struct Launch {
   const char* kernel;  // its mangled name

@@ -1,6 +1,9 @@
 // The part of the CUDA run-time API that dispatchers use, on host memory.
 // With deferred streams nothing enqueued happens before a synchronisation asks for it, so a forgotten one reads poison,
 // and a host buffer freed too early is a use after free for AddressSanitizer.
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -30,6 +33,7 @@ std::map<const char*, size_t> device_memory;
 size_t allocated = 0;
 std::map<const void*, int> shared_limit;
 cudaError_t last = cudaSuccess;
+bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
 std::string text;
 
 cudaError_t set(cudaError_t error) {
@@ -44,6 +48,7 @@ void step(EmulatedStream* s) {
 }
 cudaError_t drain(EmulatedStream* s) {
   while (!s->work.empty()) step(s);
+  if (poisoned) last = cudaErrorLaunchFailure;
   return last;
 }
 void enqueue(cudaStream_t s, std::function<void()> work) {
@@ -88,7 +93,25 @@ const char* refuse(const Launch& l) {
   return nullptr;
 }
 
+// The kernel's name goes to a file of this process in the folder that KULLBACK_EMULATOR_COVERAGE names.
+void note_coverage(const char* kernel) {
+  static std::set<std::string> seen;
+  const char* const folder = getenv("KULLBACK_EMULATOR_COVERAGE");
+  if (folder == nullptr || !seen.insert(kernel).second) return;
+  const std::string path = std::string(folder) + "/" + std::to_string(getpid());
+  if (FILE* file = fopen(path.c_str(), "a")) {
+    fprintf(file, "%s\n", kernel);
+    fclose(file);
+  }
+}
+
 cudaError_t submit(Launch launch, cudaStream_t stream, Body body) {
+  static int launches = 0;
+  note_coverage(launch.kernel);
+  if (++launches == settings().lose) {
+    text = "unspecified launch failure";
+    poisoned = true;
+  }
   if (const char* why = refuse(launch)) {
     text = std::string(launch.kernel) + ": invalid launch: " + why;
     return set(cudaErrorInvalidConfiguration);

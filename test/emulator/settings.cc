@@ -34,7 +34,9 @@ void set(Settings& settings, const std::string& key, const std::string& value) {
     settings.capability = atoi(value.c_str());
   else if (key == "memory")  // in MiB
     settings.memory = strtoull(value.c_str(), nullptr, 10) << 20;
-  else
+  else if (key == "lose")
+    settings.lose = atoi(value.c_str());
+  else if (!key.empty())
     refuse(key, value);
 }
 

@@ -1,0 +1,57 @@
+// Builds the CUDA backend, build-cuda/Release/kullback_cuda, with cmake-js where something is newer than it.
+//   --if-possible  where nvcc or CMake is missing, or KULLBACK_SKIP_CUDA is set, it says so in one line and that is no failure
+//   --stage        copies it to prebuilds/, where the package takes it from
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const library = `build-cuda/Release/kullback_cuda.${process.platform === "win32" ? "dll" : "so"}`;
+const sources = ["native/cuda", "native/math", "native/abi"];
+
+const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
+const latest = Math.max(
+  ...sources.flatMap((folder) => readdirSync(join(root, folder)).map((file) => modified(join(folder, file)))),
+);
+if (modified(library) <= latest) build();
+if (process.argv.includes("--stage") && existsSync(join(root, library))) {
+  const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
+  mkdirSync(folder, { recursive: true });
+  cpSync(join(root, library), join(folder, basename(library)));
+}
+
+function build() {
+  const missing = ["nvcc", "cmake"].filter((program) => spawnSync(program, ["--version"]).status !== 0);
+  const skipped = process.env.KULLBACK_SKIP_CUDA ? "KULLBACK_SKIP_CUDA is set" : "";
+  if (missing.length > 0 || skipped) {
+    console.error(
+      `kullback: the CUDA backend is not built: ${skipped || `${missing.join(" and ")} not found`}`,
+    );
+    if (process.argv.includes("--if-possible")) return;
+    process.exit(1);
+  }
+
+  console.error("kullback: building the CUDA backend (about two minutes) ...");
+  const started = Date.now();
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      join(root, "node_modules/cmake-js/bin/cmake-js"),
+      "compile",
+      "--directory=native/cuda",
+      "--out=build-cuda",
+      "--config=Release",
+    ],
+    { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 },
+  );
+  // What ptxas says of each kernel, for whoever looks for spills.
+  mkdirSync(join(root, "build-cuda"), { recursive: true });
+  writeFileSync(join(root, "build-cuda/build.log"), stdout + stderr);
+  if (status !== 0) {
+    process.stderr.write(stdout + stderr);
+    console.error("kullback: building the CUDA backend failed");
+    process.exit(1);
+  }
+  console.error(`kullback: building the CUDA backend took ${((Date.now() - started) / 1000).toFixed(1)} s`);
+}

@@ -1,0 +1,114 @@
+// What is demanded of every kernel, seen from outside: that the tests have run each that ships and each of its lines, that
+// the compiler spills nothing, and that its results depend on nothing but the device. `npm run test:emulator` runs this last.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "ava";
+import { root, run } from "./child.js";
+
+interface Kernel {
+  name: string;
+  stack: number;
+  spills: number;
+  registers: number;
+}
+
+/** The kernels of `npm run build:cuda`, one entry an architecture, as ptxas reported them. */
+function shippedKernels(): Kernel[] {
+  const log = readFileSync(join(root, "build-cuda/build.log"), "utf8");
+  const report =
+    /Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/g;
+  return [...log.matchAll(report)].map(([, name, stack, stores, loads, registers]) => ({
+    name: name!,
+    stack: Number(stack),
+    spills: Number(stores) + Number(loads),
+    registers: Number(registers),
+  }));
+}
+
+/** The mangled names of the kernels that the tests before this one have launched. */
+function emulatedKernels(): Set<string> {
+  const folder = join(root, "build/emulator/coverage");
+  return new Set(
+    readdirSync(folder).flatMap((file) => readFileSync(join(folder, file), "utf8").trim().split("\n")),
+  );
+}
+
+const settings = [
+  ["plain", ""],
+  ["plain", "order=reverse"],
+  ["plain", "order=random,seed=3"],
+  ["plain", "order=random,seed=4,streams=eager"],
+  ["plain", "copies=early"],
+  ["address", ""],
+  ["address", "order=reverse,copies=early,streams=eager"],
+  ["access", ""],
+  ["access", "order=reverse,copies=early"],
+] as const;
+
+if (!process.argv.includes("emulate")) {
+  test.skip("kernels are looked at by npm run test:emulator", () => undefined);
+} else {
+  // Ampere has no clusters, so long rows stream; Hopper has, so they are resident.
+  for (const capability of [75, 90]) {
+    test(`sm_${capability}: the backend agrees with float64, to the same bits in any order and under each check`, async (t) => {
+      t.timeout(100_000);
+      const outputs = new Set<string>();
+      for (const [variant, setting] of settings) {
+        const program = join(root, "build/emulator", variant, "softmax_divergence_cuda_driver");
+        const { code, stdout, stderr } = await run(program, [], {
+          env: { KULLBACK_EMULATOR: `sm=${capability},${setting}`, ASAN_OPTIONS: "detect_leaks=0" },
+        });
+        t.is(code, 0, `${variant}, ${setting}: ${stdout}${stderr}`);
+        outputs.add(stdout);
+      }
+      t.is(outputs.size, 1, [...outputs].join(""));
+    });
+  }
+
+  test("every line of the kernels has been executed", async (t) => {
+    const { stdout } = await run("gcov", [
+      "--stdout",
+      "--json-format",
+      "build/emulator/plain/softmax_divergence.cu.gcda",
+    ]);
+    const { files } = JSON.parse(stdout) as {
+      files: { file: string; lines: { line_number: number; count: number }[] }[];
+    };
+    // A line of a template has an entry for each instance.
+    const missed = new Map<string, number>();
+    for (const { file, lines } of files.filter(({ file }) => file.startsWith("native/"))) {
+      for (const { line_number, count } of lines) {
+        const line = `${file}:${line_number}`;
+        missed.set(line, (missed.get(line) ?? 0) + count);
+      }
+    }
+    t.true(missed.size > 200);
+    t.deepEqual(
+      [...missed].filter(([, count]) => count === 0).map(([line]) => line),
+      [],
+    );
+  });
+
+  if (!existsSync(join(root, "build-cuda/build.log"))) {
+    test.skip("shipped kernels are looked at where npm run build:cuda has built them", () => undefined);
+  } else {
+    test("every kernel that ships has been emulated", (t) => {
+      const emulated = emulatedKernels();
+      const shipped = new Set(shippedKernels().map(({ name }) => name));
+      t.true(shipped.size > 0);
+      t.deepEqual(
+        [...shipped].filter((name) => !emulated.has(name)),
+        [],
+      );
+    });
+
+    test("no kernel spills registers or has a stack", (t) => {
+      for (const { name, stack, spills, registers } of shippedKernels()) {
+        t.is(spills, 0, name);
+        t.is(stack, 0, name);
+        const threads = Number(/Team(?:ILj)(\d+)E/.exec(name)?.[1]);
+        t.true(threads * registers <= 65536, `${name}: ${registers} registers`);
+      }
+    });
+  }
+}
