@@ -1,4 +1,5 @@
 // Runs JavaScript in a process of its own: for what may crash one, and for what the environment decides at its start.
+import { availableParallelism } from "node:os";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -43,4 +44,13 @@ export function runModule(
   options: ChildOptions & { flags?: string[] } = {},
 ): Promise<ChildResult> {
   return run(process.execPath, [...(options.flags ?? []), "--input-type=module", "--eval", source], options);
+}
+
+/** Runs a check of each item, as many at a time as there are cores. */
+export async function all<T>(items: readonly T[], check: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const work = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await check(item);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
 }

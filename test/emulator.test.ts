@@ -1,10 +1,10 @@
 // The emulator that executes CUDA kernels on the host: each seeded bug is reported by the checks that should see it, no
 // correct kernel is complained about, and collectives, clusters and conversions do as the hardware does.
 import { spawnSync } from "node:child_process";
-import { availableParallelism, platform } from "node:os";
+import { platform } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { root, run } from "./child.js";
+import { all, root, run } from "./child.js";
 
 type Variant = "plain" | "address" | "access";
 const variants: Variant[] = ["plain", "address", "access"];
@@ -83,15 +83,6 @@ async function program(
     env: { KULLBACK_EMULATOR: setting, ASAN_OPTIONS: "detect_leaks=0" },
   });
   return { code, text: stdout + stderr };
-}
-
-/** Runs the checks, as many at a time as there are cores. */
-async function all<T>(items: readonly T[], check: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items];
-  const work = async (): Promise<void> => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) await check(item);
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
 }
 
 async function names(): Promise<string[]> {
