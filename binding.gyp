@@ -12,6 +12,7 @@
         "native/addon/cpu.cc",
         "native/addon/cuda.cc",
         "native/addon/cuda_library.cc",
+        "native/addon/device_memory.cc",
         "native/addon/job.cc",
         "native/addon/softmax_divergence.cc",
         "native/cpu/backend.cc",

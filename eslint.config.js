@@ -7,7 +7,7 @@ import tseslint from "typescript-eslint";
 const node = Object.fromEntries(["console", "process", "URL"].map((name) => [name, "readonly"]));
 
 export default defineConfig(
-  globalIgnores(["build", "dist", "prebuilds", "output"]),
+  globalIgnores(["build", "build-*", "dist", "prebuilds", "output"]),
   eslint.configs.recommended,
   {
     rules: {

@@ -1,5 +1,6 @@
 // The arrays that operations take and return, and the checks that all operations share.
 import { types } from "node:util";
+import { isDeviceArray, type DeviceArray } from "./device-array.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 
 /** The typed arrays that hold the numbers of an operation. */
@@ -12,7 +13,7 @@ export type Dtype = "float32" | "float64";
  * A row-major array. The last axis is the feature axis (here: the vocabulary); all axes before it flatten to rows, so
  * `[batch, tokens, vocabulary]` has batch * tokens rows.
  */
-export interface Rows<A extends NumericArray = NumericArray> {
+export interface Rows<A extends NumericArray | DeviceArray = NumericArray> {
   /** As many elements as the shape says: its product. */
   data: A;
   /** One or more axes, each a non-negative integer; the last is at least 1. */
@@ -31,6 +32,7 @@ export type RowMask = Uint8Array | readonly (boolean | 0 | 1)[];
 export function describe(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return `an Array of length ${value.length}`;
+  if (isDeviceArray(value)) return `a DeviceArray of length ${value.length}`;
   if (ArrayBuffer.isView(value)) {
     const { length } = value as { length?: number };
     const name = (value.constructor as { name?: string } | undefined)?.name ?? "typed array";
@@ -68,7 +70,7 @@ export function requireAttached(name: string, data: ArrayBufferView): void {
 }
 
 /** A checked array: `data` holds rows * columns elements. */
-export interface CheckedRows<A extends NumericArray> {
+export interface CheckedRows<A extends NumericArray | DeviceArray> {
   data: A;
   dtype: Dtype;
   rows: number;
@@ -78,24 +80,31 @@ export interface CheckedRows<A extends NumericArray> {
 }
 
 /** Checks an array argument of an operation. */
-export function requireRows<A extends NumericArray>(name: string, array: Rows<A>): CheckedRows<A> {
+export function requireRows<A extends NumericArray | DeviceArray>(
+  name: string,
+  array: Rows<A>,
+): CheckedRows<A> {
   if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
     throw new ShapeError(`${name} is ${describe(array)}; it must be an object { data, shape }`);
   }
   const { data, shape, dtype: stated } = array;
-  const dtype = dtypeOf(data);
+  const host = dtypeOf(data);
+  const dtype = host ?? (isDeviceArray(data) ? data.dtype : undefined);
   if (dtype === undefined) {
-    throw new DtypeError(`${name}.data is ${describe(data)}; it must be a Float32Array or a Float64Array`);
+    throw new DtypeError(
+      `${name}.data is ${describe(data)}; it must be a Float32Array, a Float64Array or a DeviceArray`,
+    );
   }
   if (stated !== undefined && stated !== dtype) {
+    const type = host === undefined ? "DeviceArray" : dtype === "float32" ? "Float32Array" : "Float64Array";
     throw new DtypeError(
-      `${name}.data is a ${dtype === "float32" ? "Float32Array" : "Float64Array"}, but ${name}.dtype says ` +
+      `${name}.data is a ${type}${host === undefined ? ` of ${dtype}` : ""}, but ${name}.dtype says ` +
         `${describe(stated)}; they must agree ("float32" for Float32Array, "float64" for Float64Array)`,
     );
   }
   const { rows, columns, leading } = requireShape(`${name}.shape`, shape);
   if (data.length !== rows * columns) {
-    requireAttached(`${name}.data`, data);
+    if (host !== undefined) requireAttached(`${name}.data`, data as NumericArray);
     throw new ShapeError(
       `${name}.data has ${data.length} elements; its shape [${shape.join(", ")}] needs ${rows * columns}`,
     );

@@ -1,10 +1,14 @@
 // Result types that follow the options: what was asked for is there, by name, and nothing else.
 import type { NumericArray } from "./arrays.js";
+import type { DeviceArray } from "./device-array.js";
 
-/** A fresh array of the same element type. */
-export type Fresh<A extends NumericArray> = A extends Float32Array
-  ? Float32Array<ArrayBuffer>
-  : Float64Array<ArrayBuffer>;
+/** A fresh array of the same element type, in the same memory. */
+export type Fresh<A extends NumericArray | DeviceArray> =
+  A extends DeviceArray<infer D>
+    ? DeviceArray<D>
+    : A extends Float32Array
+      ? Float32Array<ArrayBuffer>
+      : Float64Array<ArrayBuffer>;
 
 type IsUnion<T, All = T> = T extends unknown ? ([All] extends [T] ? false : true) : never;
 

@@ -40,6 +40,13 @@ export class CudaError extends KullbackError {
   }
 }
 
+/** A use of a DeviceArray after `dispose()`: `ERR_KULLBACK_DISPOSED`. */
+export class DisposedError extends KullbackError {
+  constructor(message: string) {
+    super("ERR_KULLBACK_DISPOSED", message);
+  }
+}
+
 /** One backend that was tried, and why it cannot run. */
 export interface BackendAttempt {
   backend: string;

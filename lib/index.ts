@@ -1,5 +1,13 @@
 // What `import "kullback"` gives.
 export type { Dtype, NumericArray, PerRow, RowMask, Rows } from "./arrays.js";
+export {
+  DeviceArray,
+  memoryInfo,
+  trimMemory,
+  type DeviceArrayOptions,
+  type HostArray,
+  type MemoryInfo,
+} from "./device-array.js";
 export type { CudaDevice } from "./backend/addon.js";
 export {
   backendInfo,
@@ -12,6 +20,7 @@ export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backen
 export {
   BackendUnavailableError,
   CudaError,
+  DisposedError,
   DtypeError,
   KullbackError,
   OptionError,

@@ -12,16 +12,20 @@ import {
   type Rows,
 } from "./arrays.js";
 import type { Asked, Fresh, Reduced } from "./asked.js";
-import { chooseBackend } from "./backend/choose.js";
 import {
+  isDeviceTensor,
   softmaxDivergenceNames,
+  type Backend,
   type BackendChoice,
   type BackendName,
   type SoftmaxDivergenceName,
   type SoftmaxDivergenceRequest,
+  type Tensor,
 } from "./backend/table.js";
+import type { DeviceArray } from "./device-array.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
+import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
 
 export type Side = "student" | "teacher";
 
@@ -100,9 +104,18 @@ export interface SoftmaxDivergenceOptions {
    * Arrays of the caller's to write into, instead of new ones: `student` and `teacher` for gradients, `values` for
    * reduction `"none"`. Each must have been asked for, and share no memory with another array of the call.
    */
-  out?: { student?: NumericArray; teacher?: NumericArray; values?: Float64Array };
+  out?: {
+    student?: NumericArray | DeviceArray;
+    teacher?: NumericArray | DeviceArray;
+    values?: Float64Array;
+  };
   /** Who computes. Default `"auto"`: KULLBACK_BACKEND, or else the first of cuda, cpu, reference that runs here. */
   backend?: BackendChoice;
+  /**
+   * Which of CUDA's devices computes, by its index; only with the cuda backend. Default: the one that has the arrays, or
+   * 0 for arrays of the host.
+   */
+  device?: number;
 }
 
 /** Options of {@link softmaxDivergenceAsync}. */
@@ -116,7 +129,7 @@ export interface SoftmaxDivergenceAsyncOptions extends SoftmaxDivergenceOptions 
  * asked for. Gradients have the length and the element type of their argument's `data`.
  */
 export type SoftmaxDivergenceResult<
-  A extends NumericArray = NumericArray,
+  A extends NumericArray | DeviceArray = NumericArray,
   O extends SoftmaxDivergenceOptions = SoftmaxDivergenceOptions,
 > = Reduced<O> & {
   gradients: Asked<O, "gradients", Record<Side, Fresh<A>>>;
@@ -140,6 +153,7 @@ export const softmaxDivergenceOptionNames = [
   "statistics",
   "out",
   "backend",
+  "device",
 ] as const satisfies readonly (keyof SoftmaxDivergenceOptions)[];
 
 /**
@@ -161,11 +175,10 @@ export const softmaxDivergenceOptionNames = [
  *   { divergence: "forwardKl", temperature: 2, gradients: ["student"] },
  * );
  */
-export function softmaxDivergence<A extends NumericArray, const O extends SoftmaxDivergenceOptions = object>(
-  student: Rows<A>,
-  teacher: Rows<A>,
-  options: O = {} as O,
-): SoftmaxDivergenceResult<A, O> {
+export function softmaxDivergence<
+  A extends NumericArray | DeviceArray,
+  const O extends SoftmaxDivergenceOptions = object,
+>(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): SoftmaxDivergenceResult<A, O> {
   const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
   return toResult(call, call.backend.softmaxDivergence(call.request));
 }
@@ -175,7 +188,7 @@ export function softmaxDivergence<A extends NumericArray, const O extends Softma
  * the promise resolves, and JavaScript runs on in between. Bad arguments reject the promise.
  */
 export async function softmaxDivergenceAsync<
-  A extends NumericArray,
+  A extends NumericArray | DeviceArray,
   const O extends SoftmaxDivergenceAsyncOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
   requireOptions("options", options, [...softmaxDivergenceOptionNames, "signal"]);
@@ -190,23 +203,34 @@ export async function softmaxDivergenceAsync<
 /** A checked call. */
 interface Call {
   request: SoftmaxDivergenceRequest;
-  backend: ReturnType<typeof chooseBackend>;
+  backend: Backend;
   reduction: "none" | "sum" | "mean";
 }
 
-function toCall(student: Rows, teacher: Rows, options: SoftmaxDivergenceOptions): Call {
-  const request = toRequest(student, teacher, options);
+type AnyRows = Rows<NumericArray | DeviceArray>;
+
+function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDivergenceOptions): Call {
+  const request = toRequest(studentRows, teacherRows, options);
   const { reduction = "mean" } = options;
   requireOneOf("options.reduction", reduction, reductions);
   request.scale = scaleOf(request, options, reduction);
-  writeInto(request, options, reduction);
-  return { request, reduction, backend: chooseBackend(options.backend) };
+  const [student, teacher] = [request.student.logits, request.teacher.logits];
+  const onDevice =
+    isDeviceTensor(student) || isDeviceTensor(teacher)
+      ? requireOnePlace(["student.data", student], ["teacher.data", teacher])
+      : undefined;
+  // Arrays of the host are written to only when everything else has been checked; those of a device need the device.
+  if (onDevice === undefined) writeInto(request, options, reduction);
+  const { backend, device } = chooseForPlace(options.backend, options.device, onDevice);
+  if (onDevice !== undefined) writeInto(request, options, reduction);
+  request.device = device;
+  return { request, reduction, backend };
 }
 
 // What is read: arrays, and what each row is worth.
 function toRequest(
-  studentRows: Rows,
-  teacherRows: Rows,
+  studentRows: AnyRows,
+  teacherRows: AnyRows,
   options: SoftmaxDivergenceOptions,
 ): SoftmaxDivergenceRequest {
   const student = requireRows("student", studentRows);
@@ -335,7 +359,7 @@ function writeInto(
     const names = namesOf[side];
     const { logits } = request[side];
     if (gradients.includes(side)) {
-      request[side].gradient = outputArray(names.out, request.dtype, logits.length, out[side]);
+      request[side].gradient = outputTensor(names.out, request.dtype, logits, out[side]);
     } else if (out[side] !== undefined) {
       throw new OptionError(
         `${names.out} is given, but options.gradients does not name ${JSON.stringify(side)}`,
@@ -354,28 +378,31 @@ function writeInto(
   requireOwnMemory(request, out);
 }
 
+// Of the host's arrays; the addon knows where those of a device lie.
 function requireOwnMemory(
   request: SoftmaxDivergenceRequest,
-  out: Record<Side | "values", NumericArray | undefined>,
+  out: Record<Side | "values", NumericArray | DeviceArray | undefined>,
 ): void {
+  const { student, teacher } = request;
+  if (isDeviceTensor(student.logits) || isDeviceTensor(teacher.logits)) return;
   const written: [name: string, array: NumericArray][] = [];
-  if (out.student !== undefined) written.push(["options.out.student", out.student]);
-  if (out.teacher !== undefined) written.push(["options.out.teacher", out.teacher]);
-  if (out.values !== undefined) written.push(["options.out.values", out.values]);
+  if (out.student !== undefined) written.push(["options.out.student", out.student as NumericArray]);
+  if (out.teacher !== undefined) written.push(["options.out.teacher", out.teacher as NumericArray]);
+  if (out.values !== undefined) written.push(["options.out.values", out.values as NumericArray]);
   if (written.length === 0) return;
   requireDisjoint(written, [
-    ["student.data", request.student.logits],
-    ["teacher.data", request.teacher.logits],
+    ["student.data", student.logits],
+    ["teacher.data", teacher.logits],
   ]);
 }
 
-function toResult<A extends NumericArray, O extends SoftmaxDivergenceOptions>(
+function toResult<A extends NumericArray | DeviceArray, O extends SoftmaxDivergenceOptions>(
   call: Call,
   value: number,
 ): SoftmaxDivergenceResult<A, O> {
   const { request, reduction, backend } = call;
   const { student, teacher } = request;
-  const gradients: Partial<Record<Side, NumericArray>> = {};
+  const gradients: Partial<Record<Side, Tensor>> = {};
   if (student.gradient) gradients.student = student.gradient;
   if (teacher.gradient) gradients.teacher = teacher.gradient;
   const statistics: Partial<Record<keyof SoftmaxStatistics, Float64Array | Uint8Array>> = {};

@@ -89,10 +89,10 @@ const compiles = new Map();
 const links = [];
 for (const name of chosen) {
   const { kernel, emulator, link, leave } = variants[name];
-  const folder = `build/emulator/${name}`;
+  const folder = `build-emulator/${name}`;
   // The emulator is the same in the variants that do not sanitize it.
   const sanitized = name === "address";
-  for (const made of [folder, "build/emulator/plain"]) mkdirSync(join(root, made), { recursive: true });
+  for (const made of [folder, "build-emulator/plain"]) mkdirSync(join(root, made), { recursive: true });
   const compile = (source, flags, into = folder) => {
     const object = `${into}/${basename(source)}.o`;
     const args = [...common, ...flags, "-x", "c++", "-c", source, "-o", object];
@@ -104,7 +104,7 @@ for (const name of chosen) {
   const roots = programs.map(({ source }) => compile(source, source.endsWith(".cu") ? kernel : emulator));
   const objects = files
     .filter((file) => file.startsWith("test/") && file.endsWith(".cc") && !leave.includes(basename(file)))
-    .map((source) => compile(source, emulator, sanitized ? folder : "build/emulator/plain"));
+    .map((source) => compile(source, emulator, sanitized ? folder : "build-emulator/plain"));
   links.push(async () => {
     const inputs = [...parts, ...objects];
     const output = `${folder}/kullback_cuda.so`;

@@ -34,15 +34,21 @@ step("kullback: testing the emulator", process.execPath, [
   "emulate",
 ]);
 
-const coverage = join(root, "build/emulator/coverage");
+const coverage = join(root, "build-emulator/coverage");
 rmSync(coverage, { recursive: true, force: true });
 mkdirSync(coverage, { recursive: true });
 step(
   "kullback: testing the operations on the emulator",
   process.execPath,
-  [ava, "dist/test/softmax-*.test.js", "dist/test/lifecycle/*.test.js", "dist/test/cuda.test.js"],
+  [
+    ava,
+    "dist/test/softmax-*.test.js",
+    "dist/test/lifecycle/*.test.js",
+    "dist/test/cuda.test.js",
+    "dist/test/device-array.test.js",
+  ],
   {
-    KULLBACK_CUDA_LIBRARY: join(root, "build/emulator/plain/kullback_cuda.so"),
+    KULLBACK_CUDA_LIBRARY: join(root, "build-emulator/plain/kullback_cuda.so"),
     KULLBACK_BACKEND: "cuda",
     KULLBACK_TEST_BACKEND: "cuda",
     KULLBACK_EMULATOR_COVERAGE: coverage,

@@ -29,7 +29,7 @@ const builds = [
   },
 ];
 
-mkdirSync("build/native-tests", { recursive: true });
+mkdirSync("build-native-tests", { recursive: true });
 const chosen = process.argv.slice(2);
 for (const { name, compiler: program, flags, emulator } of builds) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
@@ -37,7 +37,7 @@ for (const { name, compiler: program, flags, emulator } of builds) {
     console.log(`${name}: not run, ${[program, emulator].filter(Boolean).join(" or ")} is not installed`);
     continue;
   }
-  const binary = `build/native-tests/${name}`;
+  const binary = `build-native-tests/${name}`;
   const common = ["-std=c++20", "-ffp-contract=off", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"];
   // GCC 12 warns about AVX-512 intrinsics of its own header (its bug 105593).
   const build = [

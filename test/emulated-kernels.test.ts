@@ -27,7 +27,7 @@ function shippedKernels(): Kernel[] {
 
 /** The mangled names of the kernels that the tests before this one have launched. */
 function emulatedKernels(): Set<string> {
-  const folder = join(root, "build/emulator/coverage");
+  const folder = join(root, "build-emulator/coverage");
   return new Set(
     readdirSync(folder).flatMap((file) => readFileSync(join(folder, file), "utf8").trim().split("\n")),
   );
@@ -62,11 +62,11 @@ if (!process.argv.includes("emulate")) {
         await all(
           settings.filter((_, index) => capability === 90 || index % 2 === 1),
           async ([variant, setting]) => {
-            const program = join(root, "build/emulator", variant, "softmax_divergence_cuda_driver");
+            const program = join(root, "build-emulator", variant, "softmax_divergence_cuda_driver");
             const { code, stdout, stderr } = await run(program, [], {
               env: {
                 KULLBACK_EMULATOR: `sm=${capability},${setting}`,
-                KULLBACK_EMULATOR_COVERAGE: join(root, "build/emulator/coverage"),
+                KULLBACK_EMULATOR_COVERAGE: join(root, "build-emulator/coverage"),
                 ASAN_OPTIONS: "detect_leaks=0",
               },
             });
@@ -83,7 +83,7 @@ if (!process.argv.includes("emulate")) {
     const { stdout } = await run("gcov", [
       "--stdout",
       "--json-format",
-      "build/emulator/plain/softmax_divergence.cu.gcda",
+      "build-emulator/plain/softmax_divergence.cu.gcda",
     ]);
     const { files } = JSON.parse(stdout) as {
       files: { file: string; lines: { line_number: number; count: number }[] }[];

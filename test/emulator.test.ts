@@ -79,7 +79,7 @@ async function program(
   setting: string,
   args: string[] = [],
 ): Promise<{ code: number | null; text: string }> {
-  const { code, stdout, stderr } = await run(join(root, "build/emulator", variant, name), args, {
+  const { code, stdout, stderr } = await run(join(root, "build-emulator", variant, name), args, {
     env: { KULLBACK_EMULATOR: setting, ASAN_OPTIONS: "detect_leaks=0" },
   });
   return { code, text: stdout + stderr };

@@ -41,7 +41,7 @@ expectErrors([
 ]);
 
 const notFloats = (what: string): string =>
-  `student.data is ${what}; it must be a Float32Array or a Float64Array`;
+  `student.data is ${what}; it must be a Float32Array, a Float64Array or a DeviceArray`;
 const ofData = (values: unknown, shape: unknown = [2, 2]) => asStudent({ data: values, shape });
 expectErrors([
   ["data", "dtype", notFloats("undefined"), asStudent({ shape: [2, 2] })],

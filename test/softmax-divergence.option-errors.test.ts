@@ -36,7 +36,7 @@ expectErrors([
 
 const names =
   "divergence, temperature, temperatureScaling, reduction, divisor, rowWeights, rowMask, vocabSize, gradients, " +
-  "gradOutput, statistics, out, backend";
+  "gradOutput, statistics, out, backend, device";
 
 test("an unknown option is an error that lists the known ones, which of the asynchronous form are one more", async (t) => {
   const unknown = [...pair(), { temperatur: 2 }] as const;

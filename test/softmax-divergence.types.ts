@@ -1,5 +1,6 @@
 // What the compiler must know of softmaxDivergence's results: fields exist exactly as asked. Compiled, never run.
 import {
+  DeviceArray,
   softmaxDivergence,
   softmaxDivergenceAsync,
   type NumericArray,
@@ -10,6 +11,7 @@ import type { SoftmaxDivergenceOptions } from "../lib/index.js";
 
 declare const float32: Rows<Float32Array>;
 declare const float64: Rows<Float64Array>;
+declare const onDevice: Rows<DeviceArray<"float32">>;
 declare const either: Rows;
 declare const someSides: Side[];
 declare const oneSide: Side;
@@ -46,6 +48,17 @@ export function reducedResults(): void {
   exactly<number | undefined>()(softmaxDivergence(float32, float32, anyOptions).value, true);
   exactly<Floats64 | undefined>()(softmaxDivergence(float32, float32, anyOptions).values, true);
   exactly<Floats64 | undefined>()(softmaxDivergence(float32, float32, { reduction }).values, true);
+}
+
+export function deviceArrays(): void {
+  const { gradients, value } = softmaxDivergence(onDevice, onDevice, { gradients: ["student"] });
+  exactly<DeviceArray<"float32">>()(gradients.student, true);
+  exactly<number>()(value, true);
+  exactly<Floats32>()(gradients.student.read(), true);
+  exactly<DeviceArray<"float64">>()(DeviceArray.from(new Float64Array(1)), true);
+  exactly<DeviceArray<"float32">>()(DeviceArray.alloc(1, "float32"), true);
+  // @ts-expect-error one side on the host, one on a device
+  look(softmaxDivergence(onDevice, float32)); // eslint-disable-line @typescript-eslint/no-unsafe-class-instance-assignment -- the mistake itself
 }
 
 export function gradients(): void {

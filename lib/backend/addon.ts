@@ -17,10 +17,10 @@ export type SoftmaxDivergenceArguments = [
   teacherTemperature: number,
   scale: number,
   gradOutput: number,
-  student: NumericArray,
-  teacher: NumericArray,
-  studentGradient: NumericArray | undefined,
-  teacherGradient: NumericArray | undefined,
+  student: NumericArray | DeviceHandle,
+  teacher: NumericArray | DeviceHandle,
+  studentGradient: NumericArray | DeviceHandle | undefined,
+  teacherGradient: NumericArray | DeviceHandle | undefined,
   rowWeights: Float64Array | undefined,
   rowMask: Uint8Array | undefined,
   gradOutputs: Float64Array | undefined,
@@ -37,6 +37,12 @@ export type JobCallback = (status: number, value: number, outputsLost: boolean, 
 
 /** kullback_status */
 export const jobStatus = { ok: 0, cancelled: 1, outOfMemory: 2, unsupported: 3, deviceError: 4 } as const;
+
+declare const opaque: unique symbol;
+/** native/addon/device_memory.h, DeviceRange. */
+export interface DeviceHandle {
+  [opaque]: never;
+}
 
 /** One of CUDA's devices. */
 export interface CudaDevice {
@@ -76,6 +82,15 @@ export interface Addon {
   /** How many devices CUDA has, or why none. */
   cudaDevices(): number | string;
   cudaDevice(device: number): CudaDevice;
+  /** `dtype` is 0 for float32, 1 for float64. */
+  deviceAllocate(device: number, dtype: number, length: number): DeviceHandle;
+  deviceSlice(array: DeviceHandle, begin: number, length: number): DeviceHandle;
+  deviceWrite(array: DeviceHandle, from: NumericArray): void;
+  deviceRead(array: DeviceHandle, to: NumericArray): void;
+  deviceReadAsync(callback: JobCallback, device: number, array: DeviceHandle, to: NumericArray): () => void;
+  deviceDispose(array: DeviceHandle): void;
+  deviceTrim(device: number): void;
+  deviceHeld(device: number): [arrays: number, bytes: number];
   /** 0 before the first setThreadCount. */
   threadCount(): number;
   setThreadCount(count: number): void;

@@ -1,6 +1,6 @@
 // Finds the CUDA backend: its shared library, a device that it can use, and a first row that comes out right.
 import { existsSync } from "node:fs";
-import type { BackendAttempt } from "../errors.js";
+import type { BackendAttempt, CudaError } from "../errors.js";
 import type { Addon, CudaDevice } from "./addon.js";
 import { loadAddon, packageFile, prebuiltFolder, shownPath } from "./load.js";
 import { cudaBackend } from "./native.js";
@@ -13,6 +13,10 @@ export interface FoundCuda {
   /** The file that was loaded, whether or not a device can be used. */
   path?: string;
   device?: CudaDevice;
+  /** How many devices there are. */
+  devices?: number;
+  /** To be told of every error of CUDA's. */
+  onError?: (error: CudaError) => void;
   attempts: BackendAttempt[];
 }
 
@@ -60,17 +64,18 @@ function tryDevice(
   if (typeof devices === "string") return devices;
   try {
     const device = addon.cudaDevice(0);
-    const backend = cudaBackend(addon, 0, () => {
+    const onError = (): void => {
       // Most errors are one call's; one that has poisoned the device's context shows in the next question.
       try {
         addon.cudaDevice(0);
       } catch (error) {
         onLost({ backend: "cuda", reason: (error as Error).message });
       }
-    });
+    };
+    const backend = cudaBackend(addon, onError);
     const wrong = selfTest(backend);
     if (wrong !== undefined) return wrong;
-    found.device = device;
+    Object.assign(found, { device, devices, onError });
     found.backend = backend;
     return undefined;
   } catch (error) {

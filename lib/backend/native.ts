@@ -1,9 +1,11 @@
 // The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
+import type { NumericArray } from "../arrays.js";
 import { CudaError, KullbackError, OptionError } from "../errors.js";
 import {
   cpuDevice,
   jobStatus,
   type Addon,
+  type DeviceHandle,
   type JobCallback,
   type SoftmaxDivergenceArguments,
 } from "./addon.js";
@@ -11,40 +13,38 @@ import {
   outputsLost as lost,
   softmaxDivergenceNames,
   type Backend,
+  isDeviceTensor,
   type SoftmaxDivergenceRequest,
+  type Tensor,
 } from "./table.js";
 
 /** The CPU backend of a loaded addon. */
 export function cpuBackend(addon: Addon): Backend {
-  return nativeBackend("cpu", addon, cpuDevice, () => undefined);
+  return nativeBackend("cpu", addon, () => undefined);
 }
 
 /** The CUDA backend of a loaded addon; `onError` hears of what its devices refuse. */
-export function cudaBackend(addon: Addon, device: number, onError: (error: CudaError) => void): Backend {
-  return nativeBackend("cuda", addon, device, onError);
+export function cudaBackend(addon: Addon, onError: (error: CudaError) => void): Backend {
+  return nativeBackend("cuda", addon, onError);
 }
 
-function nativeBackend(
-  name: "cpu" | "cuda",
-  addon: Addon,
-  device: number,
-  onError: (error: CudaError) => void,
-): Backend {
+function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: CudaError) => void): Backend {
+  const positional = (request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments =>
+    positions(name === "cpu" ? cpuDevice : (request.device ?? 0), request);
   return {
     name,
     softmaxDivergence: (request) =>
-      translated(() => addon.softmaxDivergence(...positional(device, request)), onError),
+      translated(() => addon.softmaxDivergence(...positional(request)), onError),
     softmaxDivergenceAsync: (request, signal) =>
-      runJob(
-        signal,
-        (callback) => addon.softmaxDivergenceAsync(callback, ...positional(device, request)),
-        onError,
-      ),
+      runJob(signal, (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)), onError),
   };
 }
 
+const native = (array: Tensor): NumericArray | DeviceHandle =>
+  isDeviceTensor(array) ? array.handle() : array;
+
 // An object's fields cost microseconds at the native boundary, positions a tenth of one.
-function positional(device: number, request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
+function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
   const { student, teacher } = request;
   return [
     device,
@@ -57,10 +57,10 @@ function positional(device: number, request: SoftmaxDivergenceRequest): SoftmaxD
     teacher.temperature,
     request.scale,
     request.gradOutput,
-    student.logits,
-    teacher.logits,
-    student.gradient,
-    teacher.gradient,
+    native(student.logits),
+    native(teacher.logits),
+    student.gradient && native(student.gradient),
+    teacher.gradient && native(teacher.gradient),
     request.rowWeights,
     request.rowMask,
     request.gradOutputs,
@@ -82,7 +82,7 @@ function sharedMemory(message: string): string {
 }
 
 /** The addon's errors as the library's own. */
-function translated<T>(call: () => T, onError: (error: CudaError) => void): T {
+export function translated<T>(call: () => T, onError: (error: CudaError) => void): T {
   try {
     return call();
   } catch (error) {
@@ -101,7 +101,8 @@ function reported(error: CudaError, onError: (error: CudaError) => void): CudaEr
   return error;
 }
 
-function runJob(
+/** Starts a job of the addon's and settles as it ends. */
+export function runJob(
   signal: AbortSignal | undefined,
   start: (callback: JobCallback) => () => void,
   onError: (error: CudaError) => void,

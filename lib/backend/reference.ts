@@ -5,8 +5,9 @@ import type { NumericArray } from "../arrays.js";
 import {
   outputsLost,
   type Backend,
+  type HostSoftmaxDivergenceRequest,
+  type HostSoftmaxSide,
   type SoftmaxDivergenceRequest,
-  type SoftmaxRequestSide,
 } from "./table.js";
 
 // How many columns are worked on before other JavaScript may run.
@@ -15,14 +16,16 @@ const columnsPerTurn = 1 << 16;
 export const referenceBackend: Backend = {
   name: "reference",
 
-  softmaxDivergence(request) {
+  softmaxDivergence(given) {
+    const request = onHost(given);
     const row = prepareSoftmaxDivergence(request);
     let value = 0;
     for (let index = 0; index < request.rows; index++) value += row(index);
     return value;
   },
 
-  async softmaxDivergenceAsync(request, signal) {
+  async softmaxDivergenceAsync(given, signal) {
+    const request = onHost(given);
     const copy = detachedCopy(request);
     const row = prepareSoftmaxDivergence(copy);
     let value = 0;
@@ -42,8 +45,13 @@ export const referenceBackend: Backend = {
   },
 };
 
-function detachedCopy(request: SoftmaxDivergenceRequest): SoftmaxDivergenceRequest {
-  const side = (given: SoftmaxRequestSide): SoftmaxRequestSide => ({
+// Arrays of a device only go to cuda: lib/tensors.ts sees to it.
+function onHost(request: SoftmaxDivergenceRequest): HostSoftmaxDivergenceRequest {
+  return request as HostSoftmaxDivergenceRequest;
+}
+
+function detachedCopy(request: HostSoftmaxDivergenceRequest): HostSoftmaxDivergenceRequest {
+  const side = (given: HostSoftmaxSide): HostSoftmaxSide => ({
     ...given,
     logits: given.logits.slice(),
     gradient: given.gradient?.slice(),
@@ -60,7 +68,7 @@ function detachedCopy(request: SoftmaxDivergenceRequest): SoftmaxDivergenceReque
 }
 
 // All or none: an output that was detached meanwhile takes nothing any more.
-function copyOutputs(from: SoftmaxDivergenceRequest, to: SoftmaxDivergenceRequest): void {
+function copyOutputs(from: HostSoftmaxDivergenceRequest, to: HostSoftmaxDivergenceRequest): void {
   for (const side of ["student", "teacher"] as const) {
     requireSameLength(from[side].gradient, to[side].gradient);
   }

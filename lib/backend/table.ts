@@ -1,6 +1,7 @@
 // The TypeScript side of native/abi/kullback_backend.h: what an operation asks of a backend, and what a backend is.
 import type { Dtype, NumericArray } from "../arrays.js";
 import { ShapeError } from "../errors.js";
+import type { DeviceHandle } from "./addon.js";
 
 /** The backends, best first: the order in which "auto" tries them. */
 export const backendNames = ["cuda", "cpu", "reference"] as const;
@@ -14,27 +15,45 @@ export type BackendChoice = (typeof backendChoices)[number];
 export const softmaxDivergenceNames = ["forwardKl", "reverseKl", "crossEntropy"] as const;
 export type SoftmaxDivergenceName = (typeof softmaxDivergenceNames)[number];
 
+/** Numbers in a device's memory: what a backend must know of a DeviceArray. */
+export interface DeviceTensor {
+  readonly dtype: Dtype;
+  readonly length: number;
+  readonly device: number;
+  /** Throws DisposedError. */
+  handle(name?: string): DeviceHandle;
+}
+
+/** What an operation's main arguments and their gradients lie in; device tensors only in requests to cuda. */
+export type Tensor = NumericArray | DeviceTensor;
+
+export function isDeviceTensor(tensor: Tensor): tensor is DeviceTensor {
+  return !ArrayBuffer.isView(tensor);
+}
+
 /** One side of a softmax divergence: rows of `stride` elements. */
-export interface SoftmaxRequestSide {
-  logits: NumericArray;
+export interface SoftmaxRequestSide<T extends Tensor = Tensor> {
+  logits: T;
   stride: number;
   temperature: number;
   /** Written where it is there; as long as `logits`. */
-  gradient?: NumericArray | undefined;
+  gradient?: T | undefined;
   /** Written where it is there; one a row. */
   logSumExp?: Float64Array | undefined;
   entropy?: Float64Array | undefined;
 }
 
 /** A checked call of softmaxDivergence: `kullback_softmax_divergence_request`, field by field. */
-export interface SoftmaxDivergenceRequest {
+export interface SoftmaxDivergenceRequest<T extends Tensor = Tensor> {
   divergence: SoftmaxDivergenceName;
   dtype: Dtype;
+  /** Which of CUDA's devices; the others have none. */
+  device?: number | undefined;
   rows: number;
   /** The logical vocabulary: at most either stride. */
   columns: number;
-  student: SoftmaxRequestSide;
-  teacher: SoftmaxRequestSide;
+  student: SoftmaxRequestSide<T>;
+  teacher: SoftmaxRequestSide<T>;
   rowWeights?: Float64Array | undefined;
   rowMask?: Uint8Array | undefined;
   scale: number;
@@ -43,6 +62,10 @@ export interface SoftmaxDivergenceRequest {
   values?: Float64Array | undefined;
   argmaxAgreement?: Uint8Array | undefined;
 }
+
+/** With all arrays in the host's memory, as the reference reads them. */
+export type HostSoftmaxSide = SoftmaxRequestSide<NumericArray>;
+export type HostSoftmaxDivergenceRequest = SoftmaxDivergenceRequest<NumericArray>;
 
 /** What an asynchronous call rejects with when an array that it should write to has gone meanwhile. */
 export function outputsLost(): ShapeError {

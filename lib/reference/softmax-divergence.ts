@@ -1,8 +1,8 @@
 // softmaxDivergence in float64, as the textbook has it: the specification, the tests' oracle, the last resort.
 import type {
   SoftmaxDivergenceName,
-  SoftmaxDivergenceRequest,
-  SoftmaxRequestSide,
+  HostSoftmaxDivergenceRequest,
+  HostSoftmaxSide,
 } from "../backend/table.js";
 
 /** softmax(logits / temperature) of one row, and what its logarithm is made of. */
@@ -18,7 +18,7 @@ interface Softmax {
 }
 
 /** Returns a function that writes one row's outputs and returns its weighted divergence. */
-export function prepareSoftmaxDivergence(request: SoftmaxDivergenceRequest): (row: number) => number {
+export function prepareSoftmaxDivergence(request: HostSoftmaxDivergenceRequest): (row: number) => number {
   const { student, teacher, columns } = request;
   return (row) => {
     if (request.rowMask?.[row] === 0) return leaveOut(request, row);
@@ -36,7 +36,7 @@ export function prepareSoftmaxDivergence(request: SoftmaxDivergenceRequest): (ro
   };
 }
 
-function softmax(side: SoftmaxRequestSide, row: number, columns: number): Softmax {
+function softmax(side: HostSoftmaxSide, row: number, columns: number): Softmax {
   const begin = row * side.stride;
   const { temperature } = side;
   const logits = Float64Array.from(side.logits.subarray(begin, begin + columns));
@@ -138,7 +138,7 @@ function centred(a: Softmax, f: (column: number) => number, mean: number): (colu
 }
 
 function writeGradient(
-  side: SoftmaxRequestSide,
+  side: HostSoftmaxSide,
   row: number,
   slope: number,
   gradient: (column: number) => number,
@@ -151,7 +151,7 @@ function writeGradient(
   for (let i = 0; i < columns; i++) side.gradient[begin + i] = (slope * gradient(i)) / side.temperature;
 }
 
-function writeStatistics(request: SoftmaxDivergenceRequest, row: number, q: Softmax, p: Softmax): void {
+function writeStatistics(request: HostSoftmaxDivergenceRequest, row: number, q: Softmax, p: Softmax): void {
   for (const [side, softmaxed] of [
     [request.student, q],
     [request.teacher, p],
@@ -163,7 +163,7 @@ function writeStatistics(request: SoftmaxDivergenceRequest, row: number, q: Soft
     request.argmaxAgreement[row] = argmax(q) >= 0 && argmax(q) === argmax(p) ? 1 : 0;
 }
 
-function leaveOut(request: SoftmaxDivergenceRequest, row: number): number {
+function leaveOut(request: HostSoftmaxDivergenceRequest, row: number): number {
   for (const side of [request.student, request.teacher]) {
     side.gradient?.fill(0, row * side.stride, (row + 1) * side.stride);
     if (side.logSumExp) side.logSumExp[row] = 0;

@@ -3,6 +3,7 @@
 
 #include "../abi/kullback_backend.h"
 #include "backends.h"
+#include "device_memory.h"
 
 namespace kullback {
 namespace {
@@ -26,6 +27,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["softmaxDivergenceAsync"] = Napi::Function::New<softmax_divergence_async>(env, "softmaxDivergenceAsync");
   register_cpu(env, exports);
   register_cuda(env, exports);
+  register_device_memory(env, exports);
   return exports;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "backends.h"
+#include "device_memory.h"
 #include "errors.h"
 
 namespace kullback {
@@ -30,10 +31,15 @@ int64_t Arguments::device() {
   if (!(value >= kCpu && value < 1024) || value != std::floor(value)) {
     throw argument_error(info_.Env(), "device must be -1 or a device's index");
   }
-  return static_cast<int64_t>(value);
+  device_ = static_cast<int64_t>(value);
+  return device_;
 }
 
+bool Arguments::on_device() const { return device_range_of(info_.Env(), info_[next_]) != nullptr; }
+
 napi_typedarray_type Arguments::float_type(const char* name) const {
+  const DeviceRange* const range = device_range_of(info_.Env(), info_[next_]);
+  if (range != nullptr) return range->type;
   napi_typedarray_type type;
   if (napi_get_typedarray_info(info_.Env(), info_[next_], &type, nullptr, nullptr, nullptr, nullptr) != napi_ok ||
       (type != napi_float32_array && type != napi_float64_array)) {
@@ -62,10 +68,10 @@ Arguments::Array Arguments::array(const char* name, napi_typedarray_type type, i
 
 // Without a job, what is written is the caller's memory while inputs are still read. Two SharedArrayBuffer objects may
 // be one memory, which only its addresses tell.
-void Arguments::require_own_memory(const char* name, const Array& array, bool written) {
-  if (job_ != nullptr || array.bytes == 0) return;
-  const char* const begin = static_cast<const char*>(array.data);
-  const char* const end = begin + array.bytes;
+void Arguments::require_own_memory(const char* name, const void* data, size_t bytes, bool written) {
+  if (bytes == 0) return;
+  const char* const begin = static_cast<const char*>(data);
+  const char* const end = begin + bytes;
   for (const Range& other : seen_) {
     if ((written || other.written) && begin < other.end && other.begin < end) {
       throw coded_error(info_.Env(), "ERR_KULLBACK_OPTION",
@@ -83,16 +89,44 @@ const void* Arguments::required_input(const char* name, napi_typedarray_type typ
 
 const void* Arguments::input(const char* name, napi_typedarray_type type, int64_t length) {
   const Array from = array(name, type, length);
-  require_own_memory(name, from, false);
+  if (job_ == nullptr) require_own_memory(name, from.data, from.bytes, false);
   if (from.handle.IsEmpty() || job_ == nullptr) return from.data;
   void* copy = job_->allocate(from.bytes);
   if (from.bytes > 0) std::memcpy(copy, from.data, from.bytes);
   return copy;
 }
 
+// A job shares the memory, so that it outlives the array.
+void* Arguments::device_array(const char* name, napi_typedarray_type type, int64_t length, bool written) {
+  const Napi::Value value = info_[next_++];
+  if (value.IsUndefined()) return nullptr;
+  const DeviceRange* const range = device_range_of(info_.Env(), value);
+  if (range == nullptr || range->memory == nullptr) {
+    throw argument_error(info_.Env(), std::string(name) + " must be a live device array");
+  }
+  if (range->type != type) throw argument_error(info_.Env(), std::string(name) + " has the wrong element type");
+  if (range->length < length) throw argument_error(info_.Env(), std::string(name) + " is too short");
+  if (range->memory->device() != device_)
+    throw argument_error(info_.Env(), std::string(name) + " is on another device");
+  require_own_memory(name, range->data(), static_cast<size_t>(length) * (type == napi_float64_array ? 8 : 4), written);
+  if (job_ != nullptr) job_->keep(range->memory);
+  return range->data();
+}
+
+const void* Arguments::tensor_input(const char* name, napi_typedarray_type type, int64_t length, bool on_device) {
+  if (!on_device) return required_input(name, type, length);
+  const void* const data = device_array(name, type, length, false);
+  if (data == nullptr) throw argument_error(info_.Env(), std::string(name) + " is missing");
+  return data;
+}
+
+void* Arguments::tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device) {
+  return on_device ? device_array(name, type, length, true) : output(name, type, length);
+}
+
 void* Arguments::output(const char* name, napi_typedarray_type type, int64_t length) {
   const Array to = array(name, type, length);
-  require_own_memory(name, to, true);
+  if (job_ == nullptr) require_own_memory(name, to.data, to.bytes, true);
   if (to.handle.IsEmpty() || job_ == nullptr) return to.data;
   void* buffer = job_->allocate(to.bytes);
   job_->copy_out(to.handle, buffer, to.bytes);

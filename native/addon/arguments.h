@@ -26,7 +26,13 @@ class Arguments {
   double number(const char* name);
   int64_t count(const char* name);  // an integer >= 0
   int64_t device();                 // who computes: kCpu, or one of CUDA's devices
-  // Arrays of at least `length` elements; undefined is NULL.
+  void skip() { ++next_; }
+  // Whether the next argument is a range of a device's memory.
+  bool on_device() const;
+  // Arrays of at least `length` elements; undefined is NULL. Those of the device, if `on_device`, are used in place.
+  const void* tensor_input(const char* name, napi_typedarray_type type, int64_t length, bool on_device);
+  void* tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device);
+  // Arrays of the host alone.
   // An input that must be there.
   const void* required_input(const char* name, napi_typedarray_type type, int64_t length);
   const void* input(const char* name, napi_typedarray_type type, int64_t length);
@@ -40,8 +46,9 @@ class Arguments {
     void* data = nullptr;
     size_t bytes = 0;
   };
+  void* device_array(const char* name, napi_typedarray_type type, int64_t length, bool written);
+  void require_own_memory(const char* name, const void* data, size_t bytes, bool written);
   Array array(const char* name, napi_typedarray_type type, int64_t length);
-  void require_own_memory(const char* name, const Array& array, bool written);
 
   struct Range {
     const char* name;
@@ -52,6 +59,7 @@ class Arguments {
   const Napi::CallbackInfo& info_;
   size_t next_;
   Job* job_;
+  int64_t device_ = -1;
   std::vector<Range> seen_;
 };
 

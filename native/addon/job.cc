@@ -59,6 +59,7 @@ void Job::finish(Napi::Env env) {
   const bool outputs_lost = status_ == KULLBACK_OK && !write_outputs(env);
   outputs_.clear();
   buffers_.clear();
+  kept_.clear();
   const Napi::FunctionReference done = std::move(callback);
   done.Call({Napi::Number::New(env, status_), Napi::Number::New(env, value_), Napi::Boolean::New(env, outputs_lost),
              Napi::String::New(env, text_)});

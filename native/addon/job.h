@@ -17,6 +17,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../abi/kullback_backend.h"
@@ -30,6 +31,9 @@ class Job {
   void* allocate(size_t bytes);
   // On success, `bytes` from `from` are copied into `array` on the JavaScript thread.
   void copy_out(Napi::TypedArray array, const void* from, size_t bytes);
+
+  // Something that must live as long as the job.
+  void keep(std::shared_ptr<const void> thing) { kept_.push_back(std::move(thing)); }
 
   void cancel() { cancelled_.store(1, std::memory_order_relaxed); }
 
@@ -58,6 +62,7 @@ class Job {
   void abandon();
 
   std::vector<std::unique_ptr<void, Free>> buffers_;
+  std::vector<std::shared_ptr<const void>> kept_;
   std::vector<Output> outputs_;
   std::atomic<int32_t> cancelled_{0};
   kullback_status status_ = KULLBACK_CANCELLED;

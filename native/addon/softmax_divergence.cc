@@ -37,10 +37,13 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   const int64_t student_length = rows * request.student_stride, teacher_length = rows * request.teacher_stride;
   const napi_typedarray_type type = arguments.float_type("student");
   request.dtype = type == napi_float32_array ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
-  request.student = arguments.required_input("student", type, student_length);
-  request.teacher = arguments.required_input("teacher", type, teacher_length);
-  request.student_gradient = arguments.output("studentGradient", type, student_length);
-  request.teacher_gradient = arguments.output("teacherGradient", type, teacher_length);
+  const bool on_device = arguments.on_device();
+  if (on_device && device == kCpu) throw argument_error(arguments.env(), "device arrays are for a device");
+  request.on_device = on_device ? 1 : 0;
+  request.student = arguments.tensor_input("student", type, student_length, on_device);
+  request.teacher = arguments.tensor_input("teacher", type, teacher_length, on_device);
+  request.student_gradient = arguments.tensor_output("studentGradient", type, student_length, on_device);
+  request.teacher_gradient = arguments.tensor_output("teacherGradient", type, teacher_length, on_device);
 
   const auto per_row = [&](const char* name) {
     return static_cast<double*>(arguments.output(name, napi_float64_array, rows));

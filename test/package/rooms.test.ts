@@ -60,7 +60,7 @@ test("a file in an operation's room belongs to an operation", (t) => {
   const shared = {
     "lib/reference": [],
     "native/cpu": ["backend", "dispatch", "elementary", "isa_regions", "memory_limit", "thread_pool"],
-    "native/addon": ["addon", "arguments", "backends", "cpu", "cuda", "cuda_library", "job"],
+    "native/addon": ["addon", "arguments", "backends", "cpu", "cuda", "cuda_library", "device_memory", "job"],
     "native/cuda": ["backend", "context"],
     bench: ["main", "measure", "report"],
   };

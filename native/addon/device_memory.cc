@@ -1,0 +1,178 @@
+#include "device_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <utility>
+
+#include "arguments.h"
+#include "backends.h"
+#include "cuda_library.h"
+#include "errors.h"
+
+namespace kullback {
+namespace {
+
+constexpr napi_type_tag kTag = {0x6b756c6c6261636bu, 0x646576696365206du};
+constexpr int64_t kMostDevices = 1024;
+
+// What DeviceArrays hold, for memoryInfo.
+struct Held {
+  std::atomic<int64_t> allocations{0}, bytes{0};
+};
+Held& held_on(int64_t device) {
+  static auto* const all = new std::array<Held, kMostDevices>;
+  return (*all)[static_cast<size_t>(device)];
+}
+
+int64_t element_bytes(napi_typedarray_type type) { return type == napi_float64_array ? 8 : 4; }
+
+Napi::Value wrap(Napi::Env env, DeviceRange range) {
+  Napi::Object object = Napi::Object::New(env);
+  auto owned = std::make_unique<DeviceRange>(std::move(range));
+  napi_status status = napi_wrap(
+      env, object, owned.get(), [](node_api_nogc_env, void* data, void*) { delete static_cast<DeviceRange*>(data); },
+      nullptr, nullptr);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  owned.release();
+  status = napi_type_tag_object(env, object, &kTag);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  return object;
+}
+
+DeviceRange& range_at(const Napi::CallbackInfo& info, size_t index) {
+  DeviceRange* const range = device_range_of(info.Env(), info[index]);
+  if (range == nullptr) throw argument_error(info.Env(), "a device array is missing");
+  if (range->memory == nullptr) throw argument_error(info.Env(), "a device array has been disposed of");
+  return *range;
+}
+
+// deviceAllocate(device, 0 for float32 or 1 for float64, length)
+Napi::Value allocate(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, 0, nullptr);
+  const int64_t device = arguments.count("device"), dtype = arguments.count("dtype");
+  const int64_t length = arguments.count("length");
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  const napi_typedarray_type type = dtype == 0 ? napi_float32_array : napi_float64_array;
+  const int64_t bytes = length * element_bytes(type);
+  void* memory = nullptr;
+  throw_unless_ok(info.Env(), cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory), cuda);
+  return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes), 0, length, type});
+}
+
+// deviceSlice(array, begin, length): shares its memory.
+Napi::Value slice(const Napi::CallbackInfo& info) {
+  const DeviceRange& range = range_at(info, 0);
+  Arguments arguments(info, 1, nullptr);
+  const int64_t begin = arguments.count("begin"), length = arguments.count("length");
+  if (begin > range.length || length > range.length - begin) throw argument_error(info.Env(), "beyond the array's end");
+  return wrap(info.Env(), {range.memory, range.offset + begin * element_bytes(range.type), length, range.type});
+}
+
+// deviceWrite(array, from)
+Napi::Value write(const Napi::CallbackInfo& info) {
+  const DeviceRange& range = range_at(info, 0);
+  Arguments arguments(info, 1, nullptr);
+  const void* const from = arguments.required_input("from", range.type, range.length);
+  const int64_t device = range.memory->device();
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  throw_unless_ok(info.Env(),
+                  cuda.devices->copy_to_device(static_cast<int32_t>(device), range.data(), from,
+                                               range.length * element_bytes(range.type)),
+                  cuda);
+  return info.Env().Undefined();
+}
+
+// deviceRead(array, to)
+Napi::Value read(const Napi::CallbackInfo& info) {
+  const DeviceRange& range = range_at(info, 0);
+  Arguments arguments(info, 1, nullptr);
+  void* const to = arguments.output("to", range.type, range.length);
+  const int64_t device = range.memory->device();
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  throw_unless_ok(info.Env(),
+                  cuda.devices->copy_to_host(static_cast<int32_t>(device), to, range.data(),
+                                             range.length * element_bytes(range.type)),
+                  cuda);
+  return info.Env().Undefined();
+}
+
+// deviceReadAsync(callback, device, array, to)
+Napi::Value read_async(const Napi::CallbackInfo& info) {
+  return start_job(info, [&](Job& job, Arguments& arguments) {
+    const DeviceRange range = range_at(info, 2);
+    arguments.skip();
+    void* const to = arguments.output("to", range.type, range.length);
+    job.backend = &backend_for(arguments.env(), job.device);
+    job.compute = [range, to, backend = job.backend, device = job.device](const kullback_control*, double*) {
+      return backend->devices->copy_to_host(static_cast<int32_t>(device), to, range.data(),
+                                            range.length * element_bytes(range.type));
+    };
+  });
+}
+
+// deviceDispose(array): what still works on it works on.
+Napi::Value dispose(const Napi::CallbackInfo& info) {
+  DeviceRange* const range = device_range_of(info.Env(), info[0]);
+  if (range != nullptr) range->memory.reset();
+  return info.Env().Undefined();
+}
+
+// deviceTrim(device)
+Napi::Value trim(const Napi::CallbackInfo& info) {
+  const int64_t device = Arguments(info, 0, nullptr).count("device");
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  throw_unless_ok(info.Env(), cuda.devices->trim(static_cast<int32_t>(device)), cuda);
+  return info.Env().Undefined();
+}
+
+// deviceHeld(device): [allocations, bytes] of all DeviceArrays of the process.
+Napi::Value held(const Napi::CallbackInfo& info) {
+  const int64_t device = Arguments(info, 0, nullptr).count("device");
+  if (device >= kMostDevices) throw argument_error(info.Env(), "there are not so many devices");
+  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  result[0u] = static_cast<double>(held_on(device).allocations.load());
+  result[1u] = static_cast<double>(held_on(device).bytes.load());
+  return result;
+}
+
+}  // namespace
+
+DeviceMemory::DeviceMemory(int64_t device, void* memory, int64_t bytes)
+    : device_(device), memory_(memory), bytes_(bytes) {
+  held_on(device).allocations += 1;
+  held_on(device).bytes += bytes;
+}
+
+DeviceMemory::~DeviceMemory() {
+  held_on(device_).allocations -= 1;
+  held_on(device_).bytes -= bytes_;
+  run_beside(device_, [device = static_cast<int32_t>(device_), memory = memory_] {
+    cuda_backend()->devices->release(device, memory);
+  });
+}
+
+DeviceRange* device_range_of(napi_env env, napi_value value) {
+  napi_valuetype type;
+  bool tagged = false;
+  void* range = nullptr;
+  if (napi_typeof(env, value, &type) != napi_ok || type != napi_object ||
+      napi_check_object_type_tag(env, value, &kTag, &tagged) != napi_ok || !tagged ||
+      napi_unwrap(env, value, &range) != napi_ok) {
+    return nullptr;
+  }
+  return static_cast<DeviceRange*>(range);
+}
+
+void register_device_memory(Napi::Env env, Napi::Object exports) {
+  exports["deviceAllocate"] = Napi::Function::New<allocate>(env, "deviceAllocate");
+  exports["deviceSlice"] = Napi::Function::New<slice>(env, "deviceSlice");
+  exports["deviceWrite"] = Napi::Function::New<write>(env, "deviceWrite");
+  exports["deviceRead"] = Napi::Function::New<read>(env, "deviceRead");
+  exports["deviceReadAsync"] = Napi::Function::New<read_async>(env, "deviceReadAsync");
+  exports["deviceDispose"] = Napi::Function::New<dispose>(env, "deviceDispose");
+  exports["deviceTrim"] = Napi::Function::New<trim>(env, "deviceTrim");
+  exports["deviceHeld"] = Napi::Function::New<held>(env, "deviceHeld");
+}
+
+}  // namespace kullback

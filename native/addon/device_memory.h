@@ -1,0 +1,48 @@
+// What a DeviceArray of JavaScript's holds: a range of a device's memory, as elements of one type.
+//
+// Ownership. Ranges share the allocation that they are part of; so does a job that works on one. It is freed, on the
+// device's own thread, when the last of them has gone: whoever disposes of an array, or forgets it, waits for nothing.
+#ifndef KULLBACK_ADDON_DEVICE_MEMORY_H
+#define KULLBACK_ADDON_DEVICE_MEMORY_H
+
+#include <cstdint>
+#include <memory>
+
+#include "napi_setup.h"
+
+namespace kullback {
+
+class DeviceMemory {
+ public:
+  DeviceMemory(int64_t device, void* memory, int64_t bytes);
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+  ~DeviceMemory();
+
+  int64_t device() const { return device_; }
+  char* begin() const { return static_cast<char*>(memory_); }
+
+ private:
+  const int64_t device_;
+  void* const memory_;
+  const int64_t bytes_;
+};
+
+struct DeviceRange {
+  std::shared_ptr<DeviceMemory> memory;  // NULL once disposed of
+  int64_t offset;                        // in bytes
+  int64_t length;                        // in elements
+  napi_typedarray_type type;
+
+  void* data() const { return memory->begin() + offset; }
+};
+
+// The range that a value stands for, or NULL.
+DeviceRange* device_range_of(napi_env env, napi_value value);
+
+// device_memory.cc: allocate, slice, read, write, dispose, trim.
+void register_device_memory(Napi::Env env, Napi::Object exports);
+
+}  // namespace kullback
+
+#endif  // KULLBACK_ADDON_DEVICE_MEMORY_H
