@@ -56,7 +56,8 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
   const napi_typedarray_type type = dtype == 0 ? napi_float32_array : napi_float64_array;
   const int64_t bytes = length * element_bytes(type);
   void* memory = nullptr;
-  throw_unless_ok(info.Env(), cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory), cuda);
+  throw_unless_ok(info.Env(),
+                  cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory), cuda);
   return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes), 0, length, type});
 }
 
