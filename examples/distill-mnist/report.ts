@@ -17,9 +17,14 @@ const plainStyle = { head: [], border: [] };
 
 /** The one place that reads Kullback's backend report. Throws if nothing can compute the loss. */
 export function describeBackends(): string {
-  const { selected, reason, cpu } = backendInfo();
+  const { selected, reason, cpu, cuda } = backendInfo();
   if (selected === null) throw new Error(reason);
-  const processor = selected === "cpu" && cpu ? `, ${cpu.instructionSet} on ${cpu.threads} threads` : "";
+  const processor =
+    selected === "cuda" && cuda
+      ? ` on ${cuda.device.name}`
+      : selected === "cpu" && cpu
+        ? `, ${cpu.instructionSet} on ${cpu.threads} threads`
+        : "";
   return [
     `Loss:     Kullback's ${selected} backend${processor}; ${reason}`,
     "Networks: TensorFlow.js' wasm backend; the fastest that npm alone installs",

@@ -52,8 +52,8 @@ kullback_status allocate(int32_t index, int64_t bytes, void** result) {
 }
 
 kullback_status release(int32_t index, void* device_memory) {
-  return run_on(index, [&](Device&) {
-    check(cudaFree(device_memory), "freeing device memory");
+  return run_on(index, [&](Device& device) {
+    device.free(device_memory);
     return KULLBACK_OK;
   });
 }

@@ -84,9 +84,22 @@ int Device::attribute(cudaDeviceAttr attribute) {
   return value;
 }
 
+cudaStream_t Device::allocation_stream() {
+  if (allocation_stream_ == nullptr) {
+    cudaMemPool_t pool = nullptr;
+    uint64_t kept = UINT64_MAX;
+    check(cudaDeviceGetDefaultMemPool(&pool, index_), "asking for the memory pool");
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "setting up the memory pool");
+    check(cudaStreamCreateWithFlags(&allocation_stream_, cudaStreamNonBlocking), "creating a stream");
+  }
+  return allocation_stream_;
+}
+
 void* Device::allocate(size_t bytes) {
   void* memory = nullptr;
-  const cudaError_t error = cudaMalloc(&memory, bytes);
+  cudaStream_t stream = allocation_stream();
+  cudaError_t error = cudaMallocAsync(&memory, bytes, stream);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
   if (error == cudaErrorMemoryAllocation) {
     size_t free = 0, total = 0;
     cudaGetLastError();
@@ -97,6 +110,9 @@ void* Device::allocate(size_t bytes) {
   check(error, "allocating device memory");
   return memory;
 }
+
+// Whoever used it has waited for its stream, so no order with that is needed.
+void Device::free(void* memory) { check(cudaFreeAsync(memory, allocation_stream()), "freeing device memory"); }
 
 Slot& Device::slot(unsigned index, size_t bytes) {
   Slot& slot = slots_[index];
@@ -118,7 +134,7 @@ void Device::release(Slot& slot) {
   if (slot.stream != nullptr) check(cudaStreamSynchronize(slot.stream), "waiting for a stream");
   if (slot.host != nullptr) check(cudaFreeHost(slot.host), "freeing pinned memory");
   slot.host = nullptr;
-  if (slot.device != nullptr) check(cudaFree(slot.device), "freeing device memory");
+  if (slot.device != nullptr) free(slot.device);
   slot.device = nullptr;
   slot.bytes = 0;
 }
@@ -127,6 +143,10 @@ void Device::trim() {
   for (Slot& slot : slots_) {
     if (slot.bytes > 0) release(slot);
   }
+  check(cudaStreamSynchronize(allocation_stream()), "waiting for a stream");
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, index_), "asking for the memory pool");
+  check(cudaMemPoolTrimTo(pool, 0), "trimming the memory pool");
 }
 
 void Device::look_after(const CudaFailure& failure) {

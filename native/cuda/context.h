@@ -57,8 +57,10 @@ class Device {
 
   // The lock of this device, which is made the calling thread's current one.
   std::unique_lock<std::mutex> begin();
-  // Device memory; the caller's to free.
+  // Memory of the device's pool, ready for every stream, and its return. The pool keeps what comes back for the next
+  // allocation, until trim().
   void* allocate(size_t bytes);
+  void free(void* memory);
   // A slot with at least `bytes`, on which nothing runs any more if the caller has waited for its stream.
   Slot& slot(unsigned index, size_t bytes);
   // Gives back what is kept for later calls.
@@ -70,8 +72,10 @@ class Device {
 
  private:
   void release(Slot& slot);
+  cudaStream_t allocation_stream();
 
   const int index_;
+  cudaStream_t allocation_stream_ = nullptr;  // made, with the pool's settings, by the first allocation
   std::mutex mutex_;
   Slot slots_[kSlots];
   std::string poison_;  // empty while the context works

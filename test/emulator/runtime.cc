@@ -3,6 +3,7 @@
 // and a host buffer freed too early is a use after free for AddressSanitizer.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,7 +31,7 @@ using kullback::emulator::settings;
 std::set<EmulatedStream*> streams;
 EmulatedStream default_stream;
 std::map<const char*, size_t> device_memory;
-size_t allocated = 0;
+size_t allocated = 0, pooled = 0;  // the latter is part of the former
 std::map<const void*, int> shared_limit;
 cudaError_t last = cudaSuccess;
 bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
@@ -230,6 +231,33 @@ cudaError_t cudaFree(void* p) {
   device_memory.erase(it);
   free(p);
   return cudaSuccess;
+}
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+  *pool = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+// Memory that has been freed is nobody's for the checks; the device counts it as used until a trim.
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
+  allocated -= pooled;
+  pooled = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaMallocAsync(void** p, size_t n, cudaStream_t) {
+  // What the pool has is taken before more is asked for.
+  const size_t reused = std::min(n, pooled);
+  pooled -= reused;
+  allocated -= reused;
+  return cudaMalloc(p, n);
+}
+cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
+  drain(at(stream));
+  const auto it = device_memory.find(static_cast<char*>(p));
+  const size_t bytes = it == device_memory.end() ? 0 : it->second;
+  const cudaError_t error = cudaFree(p);
+  pooled += bytes;
+  allocated += bytes;
+  return error;
 }
 cudaError_t cudaMallocHost(void** p, size_t n) {
   *p = malloc(n);
