@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 2
+#define KULLBACK_ABI_VERSION 3
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
@@ -94,6 +94,7 @@ typedef struct kullback_devices {
   kullback_status (*release)(int32_t device, void* memory);
   kullback_status (*copy_to_device)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*copy_to_host)(int32_t device, void* to, const void* from, int64_t bytes);
+  kullback_status (*copy_on_device)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*trim)(int32_t device); /* gives back what is kept for later calls */
 } kullback_devices;
 

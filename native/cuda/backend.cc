@@ -72,6 +72,14 @@ kullback_status copy_to_host(int32_t index, void* to, const void* from, int64_t 
   });
 }
 
+kullback_status copy_on_device(int32_t index, void* to, const void* from, int64_t bytes) {
+  return run_on(index, [&](Device&) {
+    check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice), "copying on the device");
+    check(cudaDeviceSynchronize(), "copying on the device");
+    return KULLBACK_OK;
+  });
+}
+
 kullback_status trim(int32_t index) {
   return run_on(index, [&](Device& device) {
     device.trim();
@@ -79,8 +87,8 @@ kullback_status trim(int32_t index) {
   });
 }
 
-constexpr kullback_devices devices = {&count,   &describe,       &memory,       &allocate,
-                                      &release, &copy_to_device, &copy_to_host, &trim};
+constexpr kullback_devices devices = {&count,          &describe,     &memory,         &allocate, &release,
+                                      &copy_to_device, &copy_to_host, &copy_on_device, &trim};
 
 constexpr kullback_backend table = {
     KULLBACK_ABI_VERSION,

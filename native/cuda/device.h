@@ -163,6 +163,13 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #endif
 }
 
+// Each exponential that a kernel computes is counted by the emulator.
+__device__ __forceinline__ void count_exponential() {
+#if !KULLBACK_GPU
+  ++emulator::totals.exponentials;
+#endif
+}
+
 // Vectors of elements, loaded and stored whole.
 template <class T, int Width>
 struct alignas(sizeof(T) * Width) Pack {

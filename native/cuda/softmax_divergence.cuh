@@ -2,7 +2,8 @@
 //   formula  math/divergence.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
 //   shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a row
 //   traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient
-//   work     4 exponentials a column, 2 more with the weighing side's gradient, 2 more with entropies; binds: memory
+//   work     4 exponentials a column; 2 more where a gradient finds nothing kept of the pass before it (the weighing
+//            side's, and all that are not resident), 2 more with entropies; binds: memory
 //   stable   (x - maximum) * scale, never x * scale - maximum;  u: math/log_ratio.inl.h
 //   order    a thread's columns in groups of 2 vectors, from there on in float64: threads, warps, blocks (team.h)
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
@@ -286,6 +287,7 @@ class RowDivergence {
   }
 
   __device__ static T exponential(const SoftmaxSide<T>& side, T below_maximum) {
+    count_exponential();
     const T lowest = T(FloatBits<T>::exp2_low) / side.scale.power_scale;
     return device::exp2_product(below_maximum, side.scale.power_scale, side.scale.power_scale_low, lowest);
   }

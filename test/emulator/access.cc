@@ -103,6 +103,7 @@ struct AccessChecker : Checker {
   std::set<std::pair<const void*, const void*>> reported;
   const char* shared_base = nullptr;
   size_t shared_span = 0;
+  Traffic moved;
 
   AccessChecker() { checker = this; }
 
@@ -239,6 +240,8 @@ struct AccessChecker : Checker {
       if (is_heap(begin)) report("not device memory", nullptr, begin, a, now, nullptr, "");
       return;  // stacks, parameters, constants
     }
+    if (!r->shared && a.kind != Access::write) moved.read += a.size;
+    if (!r->shared && a.kind != Access::read) moved.written += a.size;
     if (begin + a.size > r->begin + r->bytes) report("runs over the end", r, begin, a, now, nullptr, "");
     if (reinterpret_cast<uintptr_t>(begin) % (a.size > 16 ? 16 : a.size) && (a.size & (a.size - 1)) == 0)
       report("misaligned", r, begin, a, now, nullptr, "");
@@ -263,7 +266,11 @@ struct AccessChecker : Checker {
     return false;
   }
 
-  void launch_begin() override { objects.clear(); }
+  void launch_begin() override {
+    objects.clear();
+    moved = {};
+  }
+  Traffic traffic() const override { return moved; }
 } access_checker;
 
 void note(const void* address, size_t size, Access::Kind kind, const void* pc) {

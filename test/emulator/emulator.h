@@ -91,6 +91,11 @@ struct Checker {
   virtual void joined(unsigned first_thread, unsigned threads) = 0;
   virtual void cluster_begin(unsigned threads) = 0;
   virtual void launch_begin() = 0;
+  // Bytes of device memory that the launch has read and written.
+  struct Traffic {
+    uint64_t read = 0, written = 0;
+  };
+  virtual Traffic traffic() const = 0;
 };
 extern Checker* checker;
 bool in_kernel();

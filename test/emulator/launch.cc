@@ -146,6 +146,15 @@ void run_cluster(dim3 first, const Launch& launch) {
   }
 }
 
+// With KULLBACK_EMULATOR_TRAFFIC set, in the build that knows accesses: what the launch has cost, as a line of JSON.
+void tell_traffic(const Launch& launch, uint64_t exponentials) {
+  if (checker == nullptr || getenv("KULLBACK_EMULATOR_TRAFFIC") == nullptr) return;
+  const Checker::Traffic traffic = checker->traffic();
+  printf("{\"kernel\":\"%s\",\"read\":%llu,\"written\":%llu,\"exponentials\":%llu}\n", launch.kernel,
+         static_cast<unsigned long long>(traffic.read), static_cast<unsigned long long>(traffic.written),
+         static_cast<unsigned long long>(exponentials));
+}
+
 void run(const Launch& launch, const Body& body) {
   if (machine.current) throw Error("launch from inside a kernel");
   machine.launch = &launch;
@@ -156,6 +165,7 @@ void run(const Launch& launch, const Body& body) {
   blockDim = launch.block;
   gridDim = launch.grid;
   if (checker) checker->launch_begin();
+  const uint64_t exponentials_before = totals.exponentials;
   unsigned clusters = launch.grid.x / launch.cluster.x;
   uint64_t total = uint64_t(clusters) * launch.grid.y * launch.grid.z;
   std::vector<uint64_t> order(total);
@@ -168,6 +178,7 @@ void run(const Launch& launch, const Body& body) {
                      unsigned(i / clusters / launch.grid.y)),
                 launch);
   }
+  tell_traffic(launch, totals.exponentials - exponentials_before);
 }
 
 }  // namespace kullback::emulator

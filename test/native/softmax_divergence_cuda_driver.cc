@@ -1,5 +1,7 @@
 // Runs the CUDA backend without Node, against a plain float64 loop: every way of spreading a row, with whole vectors and
 // without. Prints a hash of all results, which may depend on nothing but the device; exits with 1 where they are off.
+#include <cstdlib>
+
 #include "softmax_divergence_cases.h"
 
 extern "C" const kullback_backend* kullback_backend_table();
@@ -22,7 +24,16 @@ bool shape_agrees(int64_t rows, int64_t columns, int64_t padding, double toleran
 
 }  // namespace
 
-int main() {
+// One call of one row, for the emulator to tell what its launch costs.
+int main_traffic(int64_t columns, bool student_gradient, bool teacher_gradient) {
+  const Problem<float> problem = make_problem<float>(1, columns, 0, KULLBACK_FORWARD_KL, false);
+  const Outcome outcome = run(*kullback_backend_table(), problem, student_gradient, teacher_gradient);
+  return std::isfinite(outcome.values[0]) ? 0 : 1;
+}
+
+// No arguments; or a number of columns, and 1 or 0 for the gradient of either side.
+int main(int argc, char** argv) {
+  if (argc == 4) return main_traffic(std::atoll(argv[1]), argv[2][0] == '1', argv[3][0] == '1');
   // A warp a row; a resident block; clusters of 2, 4 and 16 blocks, or the streaming block where there are none.
   struct Shape {
     int64_t rows, columns, padding;
@@ -33,7 +44,8 @@ int main() {
   Hash hash;
   for (const auto& [rows, columns, padding] : shapes) {
     good = shape_agrees<float>(rows, columns, padding, 4e-6, hash) && good;
-    good = shape_agrees<double>(rows, columns, padding, 1e-12, hash) && good;
+    // Float64 takes twice the blocks, so the longest row would show nothing new.
+    if (columns < 60000) good = shape_agrees<double>(rows, columns, padding, 1e-12, hash) && good;
   }
   std::printf("hash %016llx\n", static_cast<unsigned long long>(hash.value()));
   return good ? 0 : 1;
