@@ -48,6 +48,12 @@ static inline void prefetch_ahead(const T* logits) {
   __builtin_prefetch(logits + kSegmentColumns, 0, 2);
 }
 
+// So do the lines of a gradient that will be written soon: a store to a line that is elsewhere waits for it.
+template <class T>
+static inline void prefetch_to_write(T* exponentials) {
+  __builtin_prefetch(exponentials + kBlockColumns, 1, 3);
+}
+
 template <class V>
 static inline Element<V> largest_of(V v) {
   alignas(64) Element<V> lane[V::lanes];
@@ -215,6 +221,7 @@ static inline void pair_exponentials_with(PairExponentialsTask<Element<V>>& task
     for (; i < end; i += V::lanes) {
       prefetch_ahead(task.weigher.logits + i);
       prefetch_ahead(task.other.logits + i);
+      prefetch_to_write(task.other.exponentials + i);
       pair_lanes<V, kOtherMoment, true>(weigher, other, task, i, 0, sums);
     }
     totals.add(sums);
