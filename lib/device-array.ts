@@ -22,7 +22,7 @@ const hidden = Symbol("DeviceArray");
 
 /** Whether it is an array of a device. */
 export function isDeviceArray(value: unknown): value is DeviceArray {
-  return value instanceof DeviceArray;
+  return typeof value === "object" && value !== null && DeviceArray.has(value);
 }
 
 /**
@@ -54,6 +54,13 @@ export class DeviceArray<D extends Dtype = Dtype> {
     this.length = length;
     this.device = device;
     this.#handle = handle;
+    // What it says of itself must stay what it is.
+    Object.freeze(this);
+  }
+
+  /** For isDeviceArray, which nothing but one of these must pass. */
+  static has(value: object): value is DeviceArray {
+    return #handle in value;
   }
 
   /**
@@ -186,11 +193,13 @@ export interface MemoryInfo {
 }
 
 /** What a device's memory is used for. Throws BackendUnavailableError, CudaError. */
-export function memoryInfo({ device = 0 }: DeviceArrayOptions = {}): MemoryInfo {
+export function memoryInfo(options: DeviceArrayOptions = {}): MemoryInfo {
+  const { device = 0 } = requireOptions("options", options, ["device"]);
   return deviceMemory(device).info(device);
 }
 
 /** Gives back to the driver what Kullback keeps of a device's memory for later calls. Arrays stay. */
-export function trimMemory({ device = 0 }: DeviceArrayOptions = {}): void {
+export function trimMemory(options: DeviceArrayOptions = {}): void {
+  const { device = 0 } = requireOptions("options", options, ["device"]);
   deviceMemory(device).trim(device);
 }

@@ -185,7 +185,8 @@ export function softmaxDivergence<
 
 /**
  * {@link softmaxDivergence} on Kullback's own threads: inputs are copied before it returns, outputs are written before
- * the promise resolves, and JavaScript runs on in between. Bad arguments reject the promise.
+ * the promise resolves, and JavaScript runs on in between. Bad arguments reject the promise. Device arrays are not
+ * copied: leave them alone until then.
  */
 export async function softmaxDivergenceAsync<
   A extends NumericArray | DeviceArray,

@@ -1,5 +1,6 @@
 // Finds the CUDA backend: its shared library, a device that it can use, and a first row that comes out right.
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import type { BackendAttempt, CudaError } from "../errors.js";
 import type { Addon, CudaDevice } from "./addon.js";
 import { loadAddon, packageFile, prebuiltFolder, shownPath } from "./load.js";
@@ -25,7 +26,7 @@ const extension = process.platform === "win32" ? "dll" : "so";
 /** KULLBACK_CUDA_LIBRARY alone where it is set; else prebuilt first, then what `npm run build:cuda` leaves behind. */
 function candidates(): string[] {
   const given = process.env.KULLBACK_CUDA_LIBRARY;
-  if (given !== undefined && given !== "") return [given];
+  if (given !== undefined && given !== "") return [resolve(given)];
   return [
     packageFile(`${prebuiltFolder}/kullback_cuda.${extension}`),
     packageFile(`build-cuda/Release/kullback_cuda.${extension}`),

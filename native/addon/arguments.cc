@@ -28,11 +28,17 @@ int64_t Arguments::count(const char* name) {
 
 int64_t Arguments::device() {
   const double value = number("device");
-  if (!(value >= kCpu && value < 1024) || value != std::floor(value)) {
+  if (!(value >= kCpu && value < kMostDevices) || value != std::floor(value)) {
     throw argument_error(info_.Env(), "device must be -1 or a device's index");
   }
   device_ = static_cast<int64_t>(value);
   return device_;
+}
+
+int64_t Arguments::cuda_device() {
+  const int64_t device = this->device();
+  if (device == kCpu) throw argument_error(info_.Env(), "device must be a device's index");
+  return device;
 }
 
 bool Arguments::on_device() const { return device_range_of(info_.Env(), info_[next_]) != nullptr; }

@@ -26,6 +26,7 @@ class Arguments {
   double number(const char* name);
   int64_t count(const char* name);  // an integer >= 0
   int64_t device();                 // who computes: kCpu, or one of CUDA's devices
+  int64_t cuda_device();            // one of CUDA's
   void skip() { ++next_; }
   // Whether the next argument is a range of a device's memory.
   bool on_device() const;

@@ -12,6 +12,7 @@ namespace kullback {
 
 // As calls from JavaScript name who computes: the CPU, or one of CUDA's devices.
 constexpr int64_t kCpu = -1;
+constexpr int64_t kMostDevices = 1024;
 
 // Throws the JavaScript error of a call for a device before loadCuda.
 const kullback_backend& backend_for(Napi::Env env, int64_t device);

@@ -27,7 +27,7 @@ Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
 // cudaDevice(device): what it is.
 Napi::Value cuda_device(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const int64_t device = Arguments(info, 0, nullptr).count("device");
+  const int64_t device = Arguments(info, 0, nullptr).cuda_device();
   const kullback_backend& cuda = backend_for(env, device);
   kullback_device_info found = {};
   int64_t free_bytes = 0, total_bytes = 0;

@@ -14,7 +14,6 @@ namespace kullback {
 namespace {
 
 constexpr napi_type_tag kTag = {0x6b756c6c6261636bu, 0x646576696365206du};
-constexpr int64_t kMostDevices = 1024;
 
 // What DeviceArrays hold, for memoryInfo.
 struct Held {
@@ -50,7 +49,8 @@ DeviceRange& range_at(const Napi::CallbackInfo& info, size_t index) {
 // deviceAllocate(device, 0 for float32 or 1 for float64, length)
 Napi::Value allocate(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 0, nullptr);
-  const int64_t device = arguments.count("device"), dtype = arguments.count("dtype");
+  const int64_t device = arguments.cuda_device(), dtype = arguments.count("dtype");
+  if (dtype > 1) throw argument_error(info.Env(), "dtype must be 0 or 1");
   const int64_t length = arguments.count("length");
   const kullback_backend& cuda = backend_for(info.Env(), device);
   const napi_typedarray_type type = dtype == 0 ? napi_float32_array : napi_float64_array;
@@ -101,13 +101,15 @@ Napi::Value read(const Napi::CallbackInfo& info) {
 // deviceReadAsync(callback, device, array, to)
 Napi::Value read_async(const Napi::CallbackInfo& info) {
   return start_job(info, [&](Job& job, Arguments& arguments) {
-    const DeviceRange range = range_at(info, 2);
+    const DeviceRange& range = range_at(info, 2);
+    if (job.device != range.memory->device()) throw argument_error(info.Env(), "the array is on another device");
     arguments.skip();
     void* const to = arguments.output("to", range.type, range.length);
     job.backend = &backend_for(arguments.env(), job.device);
-    job.compute = [range, to, backend = job.backend, device = job.device](const kullback_control*, double*) {
-      return backend->devices->copy_to_host(static_cast<int32_t>(device), to, range.data(),
-                                            range.length * element_bytes(range.type));
+    job.keep(range.memory);
+    job.compute = [from = range.data(), bytes = range.length * element_bytes(range.type), to, backend = job.backend,
+                   device = static_cast<int32_t>(job.device)](const kullback_control*, double*) {
+      return backend->devices->copy_to_host(device, to, from, bytes);
     };
   });
 }
@@ -121,7 +123,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 
 // deviceTrim(device)
 Napi::Value trim(const Napi::CallbackInfo& info) {
-  const int64_t device = Arguments(info, 0, nullptr).count("device");
+  const int64_t device = Arguments(info, 0, nullptr).cuda_device();
   const kullback_backend& cuda = backend_for(info.Env(), device);
   throw_unless_ok(info.Env(), cuda.devices->trim(static_cast<int32_t>(device)), cuda);
   return info.Env().Undefined();
@@ -129,8 +131,7 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
 
 // deviceHeld(device): [allocations, bytes] of all DeviceArrays of the process.
 Napi::Value held(const Napi::CallbackInfo& info) {
-  const int64_t device = Arguments(info, 0, nullptr).count("device");
-  if (device >= kMostDevices) throw argument_error(info.Env(), "there are not so many devices");
+  const int64_t device = Arguments(info, 0, nullptr).cuda_device();
   Napi::Array result = Napi::Array::New(info.Env(), 2);
   result[0u] = static_cast<double>(held_on(device).allocations.load());
   result[1u] = static_cast<double>(held_on(device).bytes.load());

@@ -60,6 +60,7 @@ void Job::finish(Napi::Env env) {
   outputs_.clear();
   buffers_.clear();
   kept_.clear();
+  compute = nullptr;
   const Napi::FunctionReference done = std::move(callback);
   done.Call({Napi::Number::New(env, status_), Napi::Number::New(env, value_), Napi::Boolean::New(env, outputs_lost),
              Napi::String::New(env, text_)});

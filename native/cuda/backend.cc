@@ -61,6 +61,8 @@ kullback_status release(int32_t index, void* device_memory) {
 kullback_status copy_to_device(int32_t index, void* to, const void* from, int64_t bytes) {
   return run_on(index, [&](Device&) {
     check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice), "copying to the device");
+    // It returns once pageable memory has been read, which is before all of it has arrived.
+    check(cudaStreamSynchronize(nullptr), "copying to the device");
     return KULLBACK_OK;
   });
 }

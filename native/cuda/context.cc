@@ -59,10 +59,11 @@ int device_count() {
 }
 
 Device& device_at(int index) {
-  static const std::vector<std::unique_ptr<Device>> devices = [] {
-    std::vector<std::unique_ptr<Device>> all;
-    for (int i = 0; i < device_count(); ++i) all.push_back(std::make_unique<Device>(i));
-    return all;
+  // Never destroyed: a thread may still work on one when the process ends.
+  static const auto& devices = *[] {
+    auto all = std::make_unique<std::vector<Device*>>();
+    for (int i = 0; i < device_count(); ++i) all->push_back(new Device(i));
+    return all.release();
   }();
   if (index < 0 || static_cast<size_t>(index) >= devices.size()) {
     throw CudaFailure{KULLBACK_DEVICE_ERROR,
@@ -141,7 +142,7 @@ void Device::release(Slot& slot) {
 
 void Device::trim() {
   for (Slot& slot : slots_) {
-    if (slot.bytes > 0) release(slot);
+    if (slot.host != nullptr) release(slot);
   }
   check(cudaStreamSynchronize(allocation_stream()), "waiting for a stream");
   cudaMemPool_t pool = nullptr;

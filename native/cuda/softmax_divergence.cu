@@ -36,8 +36,9 @@ size_t resident_bytes(int64_t columns, unsigned cluster) {
 template <class T>
 Plan choose(int64_t columns, size_t shared_limit, bool clusters) {
   if (columns <= kWarpColumns) return {Plan::kWarp, 1};
-  const unsigned largest = clusters ? 2 * kPortableCluster : 1;
-  for (unsigned cluster = 1; cluster <= std::min(largest, kPortableCluster); cluster *= 2) {
+  // No more than every GPU with clusters promises; longer rows stream.
+  const unsigned largest = clusters ? kPortableCluster : 1;
+  for (unsigned cluster = 1; cluster <= largest; cluster *= 2) {
     if (resident_bytes<T>(columns, cluster) <= shared_limit / 2 - 1024) return {Plan::kResident, cluster};
   }
   for (unsigned cluster = 1; cluster <= largest; cluster *= 2) {
@@ -49,7 +50,7 @@ Plan choose(int64_t columns, size_t shared_limit, bool clusters) {
 template <class T, class Formula>
 void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArguments<T>& arguments) {
   const auto limit = static_cast<size_t>(device.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  const bool clusters = device.attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+  const bool clusters = device.attribute(cudaDevAttrClusterLaunch) != 0;
   const Plan plan = choose<T>(arguments.columns, limit, clusters);
   using Block = BlockTeam<kBlockThreads>;
   using Warp = WarpTeam<kWarpThreads>;
