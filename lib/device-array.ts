@@ -114,14 +114,14 @@ export class DeviceArray<D extends Dtype = Dtype> {
   /** Overwrites the whole array with a typed array of the same element type and length. */
   write(from: HostArray<D> | (D extends "float32" ? Float32Array : Float64Array)): void {
     const handle = this.handle();
-    deviceMemory(this.device).write(handle, this.#requireHost("from", from));
+    deviceMemory(this.device, true).write(handle, this.#requireHost("from", from));
   }
 
   /** Copies the array to the host: into `to`, of the same element type and length, or into a new typed array. */
   read(to?: HostArray<D>): HostArray<D> {
     const handle = this.handle();
     const target = to === undefined ? this.#newHost() : this.#requireHost("to", to);
-    deviceMemory(this.device).read(handle, target);
+    deviceMemory(this.device, true).read(handle, target);
     return target as HostArray<D>;
   }
 
@@ -131,7 +131,7 @@ export class DeviceArray<D extends Dtype = Dtype> {
     signal?.throwIfAborted();
     const handle = this.handle();
     const target = to === undefined ? this.#newHost() : this.#requireHost("to", to);
-    await deviceMemory(this.device).readAsync(this.device, handle, target, signal);
+    await deviceMemory(this.device, true).readAsync(this.device, handle, target, signal);
     return target as HostArray<D>;
   }
 
@@ -150,14 +150,14 @@ export class DeviceArray<D extends Dtype = Dtype> {
       this.dtype,
       length,
       this.device,
-      deviceMemory(this.device).slice(handle, from, length),
+      deviceMemory(this.device, true).slice(handle, from, length),
     );
   }
 
   /** Lets go of the memory; a second call does nothing. Every other use throws DisposedError from now on. */
   dispose(): void {
     if (this.#handle === undefined) return;
-    deviceMemory(this.device).dispose(this.#handle);
+    deviceMemory(this.device, true).dispose(this.#handle);
     this.#handle = undefined;
   }
 

@@ -47,7 +47,7 @@ if (!backends.includes("cuda")) {
   if (backendInfo().cuda?.device.emulated === true) {
     const library = { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" };
     const program = (body: string) =>
-      `import { backendInfo, softmaxDivergence, softmaxDivergenceAsync } from "kullback";
+      `import { backendInfo, memoryInfo, softmaxDivergence, softmaxDivergenceAsync } from "kullback";
        const pair = { data: new Float32Array(4096 * 2048), shape: [4096, 2048] };
        const small = { data: Float32Array.of(1, 2, 3), shape: [1, 3] };
        const tell = ({ name, code, message }) => console.log(JSON.stringify({ name, code, message }));
@@ -70,15 +70,17 @@ if (!backends.includes("cuda")) {
       const { stdout, stderr } = await runModule(
         program(`try { softmaxDivergence(small, small, { backend: "cuda" }); } catch (error) { tell(error); }
                  await softmaxDivergenceAsync(small, small, { backend: "cuda" }).catch(tell);
-                 console.log(softmaxDivergence(small, small).backend, backendInfo().selected);`),
+                 console.log(softmaxDivergence(small, small).backend, backendInfo().selected);
+                 try { memoryInfo(); } catch (error) { tell(error); }`),
         { env: { ...library, KULLBACK_EMULATOR: "lose=2", KULLBACK_BACKEND: "" } },
       );
-      const [first, second, after] = stdout.trim().split("\n");
+      const [first, second, after, last] = stdout.trim().split("\n");
       t.like(JSON.parse(first!), { name: "CudaError", code: "ERR_KULLBACK_CUDA" }, stderr);
       t.regex(first!, /cudaErrorLaunchFailure \(719\)/);
       t.like(JSON.parse(second!), { name: "BackendUnavailableError" });
       t.regex(second!, /the device is lost to this process since an earlier error/);
       t.is(after, "cpu cpu");
+      t.like(JSON.parse(last!), { name: "BackendUnavailableError" });
     });
   }
 }

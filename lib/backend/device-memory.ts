@@ -25,13 +25,15 @@ export interface DeviceMemory {
 
 let memory: DeviceMemory | undefined;
 
-/** Throws BackendUnavailableError where CUDA does not run, and OptionError where there is no such device. */
-export function deviceMemory(device: number): DeviceMemory {
+/**
+ * Throws BackendUnavailableError where CUDA does not run, and OptionError where there is no such device. With `survivor`
+ * it is for an array that is there, maybe longer than its device: it can still be disposed of.
+ */
+export function deviceMemory(device: number, survivor = false): DeviceMemory {
+  if (survivor && memory !== undefined) return memory;
   const { backend, devices = 0, attempts, onError } = foundCuda();
   const { addon } = loadAddon();
   if (backend === undefined || addon === undefined || onError === undefined) {
-    // What was allocated before a device was lost is still there to be disposed of.
-    if (memory !== undefined) return memory;
     throw new BackendUnavailableError(
       "device arrays need the cuda backend, which cannot run here:",
       attempts,
