@@ -79,7 +79,12 @@ export class DeviceArray<D extends Dtype = Dtype> {
     }
     requireAttached("array", array);
     const result = DeviceArray.alloc(array.length, dtype, options);
-    result.write(array);
+    try {
+      result.write(array);
+    } catch (error) {
+      result.dispose();
+      throw error;
+    }
     return result;
   }
 

@@ -22,7 +22,7 @@ import {
   type SoftmaxDivergenceRequest,
   type Tensor,
 } from "./backend/table.js";
-import type { DeviceArray } from "./device-array.js";
+import { isDeviceArray, type DeviceArray } from "./device-array.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
 import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
@@ -180,7 +180,12 @@ export function softmaxDivergence<
   const O extends SoftmaxDivergenceOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): SoftmaxDivergenceResult<A, O> {
   const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
-  return toResult(call, call.backend.softmaxDivergence(call.request));
+  try {
+    return toResult(call, call.backend.softmaxDivergence(call.request));
+  } catch (error) {
+    disposeFresh(call.request, options);
+    throw error;
+  }
 }
 
 /**
@@ -198,7 +203,12 @@ export async function softmaxDivergenceAsync<
   const call = toCall(student, teacher, options);
   // Once more: what an option's getter does may be an abort.
   signal?.throwIfAborted();
-  return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
+  try {
+    return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
+  } catch (error) {
+    disposeFresh(call.request, options);
+    throw error;
+  }
 }
 
 /** A checked call. */
@@ -223,9 +233,23 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   // Arrays of the host are written to only when everything else has been checked; those of a device need the device.
   if (onDevice === undefined) writeInto(request, options, reduction);
   const { backend, device } = chooseForPlace(options.backend, options.device, onDevice);
-  if (onDevice !== undefined) writeInto(request, options, reduction);
   request.device = device;
+  if (onDevice === undefined) return { request, reduction, backend };
+  try {
+    writeInto(request, options, reduction);
+  } catch (error) {
+    disposeFresh(request, options);
+    throw error;
+  }
   return { request, reduction, backend };
+}
+
+// A device's memory that a call has made for its gradients, and that nobody will see if it fails.
+function disposeFresh(request: SoftmaxDivergenceRequest, { out = {} }: SoftmaxDivergenceOptions): void {
+  for (const side of sides) {
+    const { gradient } = request[side];
+    if (isDeviceArray(gradient) && gradient !== out[side]) gradient.dispose();
+  }
 }
 
 // What is read: arrays, and what each row is worth.

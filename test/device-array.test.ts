@@ -211,6 +211,39 @@ if (!backends.includes("cuda")) {
     t.is(stdout, "1 4194304\n1\n0 0\n0 true\n", stderr);
   });
 
+  test("what a call that fails had made goes back at once", async (t) => {
+    const program = `import { DeviceArray, memoryInfo, softmaxDivergence, softmaxDivergenceAsync } from "kullback";
+      const rows = { data: DeviceArray.from(new Float32Array(3000)), shape: [3, 1000] };
+      const gradients = ["student", "teacher"];
+      const out = { teacher: DeviceArray.alloc(5, "float32") };
+      for (let i = 0; i < 10; i++) {
+        try { softmaxDivergence(rows, rows, { gradients, out }); } catch ({ name }) { if (i === 0) console.log(name); }
+        const controller = new AbortController();
+        const running = softmaxDivergenceAsync(rows, rows, { gradients, signal: controller.signal });
+        controller.abort();
+        await running.catch(({ name }) => { if (i === 0) console.log(name); });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      console.log(memoryInfo().arrays);`;
+    const { stdout, stderr } = await runModule(program, {
+      env: { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" },
+    });
+    t.regex(stdout, /^ShapeError\nAbortError\n/, stderr);
+    t.regex(stdout, /\n2\n$/, stdout);
+  });
+
+  test("a process may end while the device computes", async (t) => {
+    const program = `import { softmaxDivergenceAsync } from "kullback";
+      const rows = { data: new Float32Array(400 * 4000), shape: [400, 4000] };
+      softmaxDivergenceAsync(rows, rows, { backend: "cuda", gradients: ["student"] });
+      setTimeout(() => process.exit(7), 20);`;
+    const { code, signal, stderr } = await runModule(program, {
+      env: { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" },
+    });
+    t.is(signal, null, stderr);
+    t.is(code, 7, stderr);
+  });
+
   test("memoryInfo and trimMemory know the devices there are", (t) => {
     t.true(memoryInfo().freeBytes <= memoryInfo().totalBytes);
     t.notThrows(() => trimMemory());

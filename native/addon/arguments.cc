@@ -68,8 +68,7 @@ Arguments::Array Arguments::array(const char* name, napi_typedarray_type type, i
     throw argument_error(info_.Env(), std::string(name) + " is too short");
   }
   const Napi::TypedArray handle(info_.Env(), value);
-  const size_t element = type == napi_float64_array ? 8 : type == napi_float32_array ? 4 : 1;
-  return {handle, data, static_cast<size_t>(length) * element};
+  return {handle, data, static_cast<size_t>(length * element_bytes(type))};
 }
 
 // Without a job, what is written is the caller's memory while inputs are still read. Two SharedArrayBuffer objects may
@@ -114,7 +113,7 @@ void* Arguments::device_array(const char* name, napi_typedarray_type type, int64
   if (range->length < length) throw argument_error(info_.Env(), std::string(name) + " is too short");
   if (range->memory->device() != device_)
     throw argument_error(info_.Env(), std::string(name) + " is on another device");
-  require_own_memory(name, range->data(), static_cast<size_t>(length) * (type == napi_float64_array ? 8 : 4), written);
+  require_own_memory(name, range->data(), static_cast<size_t>(length * element_bytes(type)), written);
   if (job_ != nullptr) job_->keep(range->memory);
   return range->data();
 }

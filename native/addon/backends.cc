@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,6 +73,12 @@ void run_beside(int64_t device, std::function<void()> job) {
   } else {
     thread_of(device).submit(std::move(job));
   }
+}
+
+void wait_for_device(int64_t device) {
+  std::promise<void> done;
+  run_beside(device, [&done] { done.set_value(); });
+  done.get_future().wait();
 }
 
 }  // namespace kullback

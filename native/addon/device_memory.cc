@@ -24,8 +24,6 @@ Held& held_on(int64_t device) {
   return (*all)[static_cast<size_t>(device)];
 }
 
-int64_t element_bytes(napi_typedarray_type type) { return type == napi_float64_array ? 8 : 4; }
-
 Napi::Value wrap(Napi::Env env, DeviceRange range) {
   Napi::Object object = Napi::Object::New(env);
   auto owned = std::make_unique<DeviceRange>(std::move(range));
@@ -56,8 +54,17 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
   const napi_typedarray_type type = dtype == 0 ? napi_float32_array : napi_float64_array;
   const int64_t bytes = length * element_bytes(type);
   void* memory = nullptr;
-  throw_unless_ok(info.Env(),
-                  cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory), cuda);
+  const auto attempt = [&] {
+    return cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory);
+  };
+  kullback_status status = attempt();
+  if (status == KULLBACK_OUT_OF_MEMORY) {
+    // Arrays that were disposed of may still be on their way back, and some memory is only kept for later calls.
+    wait_for_device(device);
+    cuda.devices->trim(static_cast<int32_t>(device));
+    status = attempt();
+  }
+  throw_unless_ok(info.Env(), status, cuda);
   return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes), 0, length, type});
 }
 
@@ -125,6 +132,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 Napi::Value trim(const Napi::CallbackInfo& info) {
   const int64_t device = Arguments(info, 0, nullptr).cuda_device();
   const kullback_backend& cuda = backend_for(info.Env(), device);
+  wait_for_device(device);
   throw_unless_ok(info.Env(), cuda.devices->trim(static_cast<int32_t>(device)), cuda);
   return info.Env().Undefined();
 }

@@ -37,6 +37,11 @@ struct DeviceRange {
   void* data() const { return memory->begin() + offset; }
 };
 
+// Of the element types that operations take, and of the bytes of masks.
+inline int64_t element_bytes(napi_typedarray_type type) {
+  return type == napi_float64_array ? 8 : type == napi_float32_array ? 4 : 1;
+}
+
 // The range that a value stands for, or NULL.
 DeviceRange* device_range_of(napi_env env, napi_value value);
 

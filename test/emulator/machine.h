@@ -91,7 +91,8 @@ struct Machine {
   bool failed = false, dirty = false;
   uint64_t random = 0, idle_wakes = 0;
 };
-extern Machine machine;
+// Never destroyed, as no global of the emulator is: a thread may still run a kernel when the process ends.
+extern Machine& machine;
 
 // scheduler.cc
 uint64_t next_random();

@@ -28,14 +28,14 @@ namespace {
 using kullback::emulator::checker;
 using kullback::emulator::settings;
 
-std::set<EmulatedStream*> streams;
-EmulatedStream default_stream;
-std::map<const char*, size_t> device_memory;
+auto& streams = *new std::set<EmulatedStream*>;
+auto& default_stream = *new EmulatedStream;
+auto& device_memory = *new std::map<const char*, size_t>;
 size_t allocated = 0, pooled = 0;  // the latter is part of the former
-std::map<const void*, int> shared_limit;
+auto& shared_limit = *new std::map<const void*, int>;
 cudaError_t last = cudaSuccess;
 bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
-std::string text;
+auto& text = *new std::string;
 
 cudaError_t set(cudaError_t error) {
   if (error) last = error;
@@ -96,7 +96,7 @@ const char* refuse(const Launch& l) {
 
 // The kernel's name goes to a file of this process in the folder that KULLBACK_EMULATOR_COVERAGE names.
 void note_coverage(const char* kernel) {
-  static std::set<std::string> seen;
+  static auto& seen = *new std::set<std::string>;
   const char* const folder = getenv("KULLBACK_EMULATOR_COVERAGE");
   if (folder == nullptr || !seen.insert(kernel).second) return;
   const std::string path = std::string(folder) + "/" + std::to_string(getpid());

@@ -10,7 +10,7 @@ dim3 blockDim, gridDim;
 
 namespace kullback::emulator {
 
-Machine machine;
+Machine& machine = *new Machine;
 Statistics totals;
 
 uint64_t next_random() {
