@@ -2,19 +2,14 @@
 //   --if-possible  where nvcc or CMake is missing, or KULLBACK_SKIP_CUDA is set, it says so in one line and that is no failure
 //   --stage        copies it to prebuilds/, where the package takes it from
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { latest, modified, root } from "./files.mjs";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
 const library = `build-cuda/Release/kullback_cuda.${process.platform === "win32" ? "dll" : "so"}`;
 const sources = ["native/cuda", "native/math", "native/abi"];
 
-const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
-const latest = Math.max(
-  ...sources.flatMap((folder) => readdirSync(join(root, folder)).map((file) => modified(join(folder, file)))),
-);
-if (modified(library) <= latest) build();
+if (modified(library) <= latest(sources)) build();
 if (process.argv.includes("--stage") && existsSync(join(root, library))) {
   const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
   mkdirSync(folder, { recursive: true });

@@ -2,12 +2,11 @@
 // UndefinedBehaviorSanitizer) and access (the emulator's own access checker). Only what is older than its sources is
 // compiled, on all cores. Names on the command line choose among the variants.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { modified, root } from "./files.mjs";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
 const compiler = process.env.CXX ?? "g++";
 const folders = ["test/emulator", "test/emulator/include", "native/cuda"];
 // The last runs the CUDA backend, the others kernels of their own.
@@ -53,8 +52,6 @@ const variants = {
     leave: [],
   },
 };
-
-const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
 
 function run(args) {
   return new Promise((resolve, reject) => {

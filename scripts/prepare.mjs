@@ -1,28 +1,14 @@
 // Makes a bare clone ready to run: installs the locked dependencies, builds the native addon and compiles the
 // TypeScript, each only where something newer than its result asks for it.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { latest, modified, root } from "./files.mjs";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
 const addon = "build/Release/kullback.node";
 // Not native/cuda, which the addon is not built from.
 const addonSources = ["abi", "addon", "cpu", "math"].map((folder) => `native/${folder}`);
-
-const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -Infinity);
-
-/** The latest change below the given files and folders. */
-function latest(paths) {
-  return Math.max(
-    ...paths.map((path) => {
-      const full = join(root, path);
-      if (!existsSync(full) || !statSync(full).isDirectory()) return modified(path);
-      return Math.max(modified(path), ...readdirSync(full).map((entry) => latest([join(path, entry)])));
-    }),
-  );
-}
 
 function step(what, command, args) {
   const started = Date.now();

@@ -1,12 +1,11 @@
 // Tests the CUDA backend without a GPU: builds it for the emulator, tests the emulator itself, runs the operations' tests
-// with backend "cuda" on it, and then looks at what the kernels were seen to do (test/emulated-kernels.test.ts).
+// with backend "cuda" on it, and then looks at what the kernels were seen to do (test/emulator/kernels.test.ts).
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { platform } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { root } from "./files.mjs";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
 const compiler = process.env.CXX ?? "g++";
 const version = spawnSync(compiler, ["--version"], { encoding: "utf8" });
 if (platform() !== "linux" || !version.stdout?.includes("Free Software Foundation")) {
@@ -24,39 +23,23 @@ function step(what, command, args, env = {}) {
   });
   if (status !== 0) process.exit(1);
 }
-const ava = join(root, "node_modules/ava/entrypoints/cli.mjs");
+const ava = (config, files, env) =>
+  step(
+    `kullback: ${config}, ${files.join(" ")}`.trim(),
+    process.execPath,
+    [join(root, "node_modules/ava/entrypoints/cli.mjs"), "--config", config, ...files],
+    env,
+  );
 
 step("kullback: building the emulator", process.execPath, ["scripts/build-emulator.mjs"]);
-step("kullback: testing the emulator", process.execPath, [
-  ava,
-  "dist/test/emulator.test.js",
-  "--",
-  "emulate",
-]);
+ava("test/emulator/ava.config.mjs", ["dist/test/emulator/emulator.test.js"]);
 
 const coverage = join(root, "build-emulator/coverage");
 rmSync(coverage, { recursive: true, force: true });
 mkdirSync(coverage, { recursive: true });
-step(
-  "kullback: testing the operations on the emulator",
-  process.execPath,
-  [
-    ava,
-    "dist/test/softmax-*.test.js",
-    "dist/test/lifecycle/*.test.js",
-    "dist/test/cuda.test.js",
-    "dist/test/device-array.test.js",
-  ],
-  {
-    KULLBACK_CUDA_LIBRARY: join(root, "build-emulator/plain/kullback_cuda.so"),
-    KULLBACK_BACKEND: "cuda",
-    KULLBACK_TEST_BACKEND: "cuda",
-    KULLBACK_EMULATOR_COVERAGE: coverage,
-  },
-);
-step("kullback: what the kernels were seen to do", process.execPath, [
-  ava,
-  "dist/test/emulated-kernels.test.js",
-  "--",
-  "emulate",
-]);
+ava("test/cuda/ava.config.mjs", [], {
+  KULLBACK_CUDA_LIBRARY: join(root, "build-emulator/plain/kullback_cuda.so"),
+  KULLBACK_EMULATOR_COVERAGE: coverage,
+});
+// Last, since it looks at what the run before it has left behind.
+ava("test/emulator/ava.config.mjs", ["dist/test/emulator/kernels.test.js"]);

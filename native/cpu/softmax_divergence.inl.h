@@ -37,13 +37,7 @@ struct PairVectors {
 
   template <Distance kDistance, bool Careful>
   KULLBACK_INLINE V log_ratio(V weigher_logits, V other_logits) const {
-    if constexpr (kDistance == Distance::kClose) {
-      return ratio.close(weigher_logits, other_logits, other.scale);
-    } else if constexpr (kDistance == Distance::kShifted) {
-      return ratio.template shifted<Careful>(weigher_logits, other_logits, other.scale);
-    } else {
-      return ratio.template apart<Careful>(weigher_logits, other_logits, weigher, other);
-    }
+    return ratio.template of<kDistance, Careful>(weigher_logits, other_logits, weigher, other);
   }
 };
 

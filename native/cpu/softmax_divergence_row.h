@@ -189,6 +189,8 @@ class RowDivergence {
     return request_.student_log_sum_exp != nullptr || request_.teacher_log_sum_exp != nullptr ||
            request_.argmax_agreement != nullptr;
   }
+
+  // What one pass over a segment says of the divergence; a second pass only where the first lost digits.
   SegmentDivergence divergence_of_segment(int64_t begin, int64_t columns) {
     const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
     ValueTask<T> task;
@@ -293,7 +295,7 @@ class RowDivergence {
       task.other_exponentials = task.gradient = other_.exponentials + begin;
       task.weigher_factor = static_cast<T>(weigher_.factor(begin));
       task.other_factor = static_cast<T>(other_.factor(begin));
-      task.gradient_scale = static_cast<T>(slope * static_cast<double>(other_.scale.inverse_temperature));
+      task.gradient_scale = static_cast<T>(slope * inverse_temperature(other_.scale));
       kernels_.difference_gradient(task);
       work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.largest;
     });
@@ -331,7 +333,7 @@ class RowDivergence {
   // Sums, term by term, over the row; and the other side's gradient where there is one. `fine` for sums that the
   // weighing side's gradient needs.
   SegmentSums second_pass(double slope, bool fine, T* gradient) {
-    const double gradient_scale = slope * static_cast<double>(other_.scale.inverse_temperature);
+    const double gradient_scale = slope * inverse_temperature(other_.scale);
     work_.sums.resize(work_.student.sums.size());
     for_each_segment([&](int64_t begin, int64_t columns) {
       DivergenceTask<T> task;
@@ -369,7 +371,7 @@ class RowDivergence {
       CentredGradientTask<T> task;
       describe(task, begin, columns);
       split(mean, task.mean_high, task.mean_low);
-      task.gradient_scale = static_cast<T>(slope * static_cast<double>(weigher_.scale.inverse_temperature));
+      task.gradient_scale = static_cast<T>(slope * inverse_temperature(weigher_.scale));
       task.gradient = gradient + begin;
       kernels_.centred_gradient(task);
     });

@@ -68,12 +68,8 @@ static KULLBACK_INLINE void value_lanes(const ValueVectors<V>& with, const Value
   } else if constexpr (kSumming == Summing::kInSums) {
     // Sums of a large block need no more digits of u than a and b have.
     at.u = fma(other_below - weigher_below, with.other.scale, with.log_other_factor);
-  } else if constexpr (Pass::kDistance == Distance::kClose) {
-    at.u = with.ratio.close(weigher_logits, other_logits, with.other.scale);
-  } else if constexpr (Pass::kDistance == Distance::kShifted) {
-    at.u = with.ratio.template shifted<careful>(weigher_logits, other_logits, with.other.scale);
   } else {
-    at.u = with.ratio.template apart<careful>(weigher_logits, other_logits, with.weigher, with.other);
+    at.u = with.ratio.template of<Pass::kDistance, careful>(weigher_logits, other_logits, with.weigher, with.other);
   }
   at.log_b = other_below * with.other.scale;
   if constexpr (kSumming == Summing::kCareful) {

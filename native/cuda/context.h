@@ -26,20 +26,6 @@ struct CudaFailure {
 // Throws CudaFailure unless `error` is success. `what` was being done, as in "copying to the device".
 void check(cudaError_t error, const char* what);
 
-// A part of an operation's working memory, which is counted first and handed out afterwards, 256 bytes aligned.
-class MemoryPlan {
- public:
-  size_t add(size_t bytes) {
-    const size_t offset = bytes_;
-    bytes_ = (bytes_ + bytes + 255) / 256 * 256;
-    return offset;
-  }
-  size_t bytes() const { return bytes_; }
-
- private:
-  size_t bytes_ = 0;
-};
-
 // A pinned block of the host and a block of the device of the same size, with the stream that works on them. What goes
 // to the device and comes back passes through the pinned one, so that copies run beside kernels.
 struct Slot {

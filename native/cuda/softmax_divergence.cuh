@@ -275,8 +275,7 @@ class RowDivergence {
   }
 
   __device__ void write_log_sum_exp(const SoftmaxSide<T>& side, double maximum, double log_sum) const {
-    if (side.log_sum_exp != nullptr)
-      side.log_sum_exp[row_] = maximum * double(side.scale.inverse_temperature) + log_sum;
+    if (side.log_sum_exp != nullptr) side.log_sum_exp[row_] = maximum * inverse_temperature(side.scale) + log_sum;
   }
 
   struct SideScalars {
@@ -303,16 +302,17 @@ class RowDivergence {
     device::Column<T> at;
     at.a = probability(arguments_.weigher, numbers_.weigher, weigher);
     at.b = probability(arguments_.other, numbers_.other, other);
+    const SideScalars weigher_scalars = scalars(arguments_.weigher, numbers_.weigher);
+    const SideScalars other_scalars = scalars(arguments_.other, numbers_.other);
     switch (numbers_.ratio.distance) {
       case Distance::kClose:
-        at.u = ratio.close(weigher, other, arguments_.other.scale.inverse_temperature);
+        at.u = ratio.template of<Distance::kClose, true>(weigher, other, weigher_scalars, other_scalars);
         break;
       case Distance::kShifted:
-        at.u = ratio.template shifted<true>(weigher, other, arguments_.other.scale.inverse_temperature);
+        at.u = ratio.template of<Distance::kShifted, true>(weigher, other, weigher_scalars, other_scalars);
         break;
       case Distance::kApart:
-        at.u = ratio.template apart<true>(weigher, other, scalars(arguments_.weigher, numbers_.weigher),
-                                          scalars(arguments_.other, numbers_.other));
+        at.u = ratio.template of<Distance::kApart, true>(weigher, other, weigher_scalars, other_scalars);
         break;
     }
     at.log_b = log_probability(arguments_.other, numbers_.other, other);

@@ -11,6 +11,20 @@
 
 namespace kullback {
 
+// A part of an operation's working memory, which is counted first and handed out afterwards, 256 bytes aligned.
+class MemoryPlan {
+ public:
+  size_t add(size_t bytes) {
+    const size_t offset = bytes_;
+    bytes_ = (bytes_ + bytes + 255) / 256 * 256;
+    return offset;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  size_t bytes_ = 0;
+};
+
 class RowStaging {
  public:
   // Both return what at() wants. All inputs come before the first output. A NULL array is none.

@@ -24,15 +24,27 @@ KULLBACK_INLINE V number_or_zero(V low) {
 }
 
 template <class V>
-struct LogRatio {
-  V shift_high, shift_low, offset_high, offset_low;
-
+class LogRatio {
+ public:
   explicit KULLBACK_INLINE LogRatio(const RatioOffset<Element<V>>& ratio)
       : shift_high(broadcast<V>(ratio.shift_high)),
         shift_low(broadcast<V>(ratio.shift_low)),
         offset_high(broadcast<V>(ratio.offset_high)),
         offset_low(broadcast<V>(ratio.offset_low)) {}
 
+  // In the way that the ratio's distance wants. A side has maximum, scale (1 / T) and scale_low.
+  template <Distance kDistance, bool Careful, class Side>
+  KULLBACK_INLINE V of(V weigher_logits, V other_logits, const Side& weigher, const Side& other) const {
+    if constexpr (kDistance == Distance::kClose) {
+      return close(weigher_logits, other_logits, other.scale);
+    } else if constexpr (kDistance == Distance::kShifted) {
+      return shifted<Careful>(weigher_logits, other_logits, other.scale);
+    } else {
+      return apart<Careful>(weigher_logits, other_logits, weigher, other);
+    }
+  }
+
+ private:
   KULLBACK_INLINE V close(V weigher_logits, V other_logits, V scale) const {
     return fma(other_logits - weigher_logits, scale, constant<V>(0) - offset_high) - offset_low;
   }
@@ -44,7 +56,7 @@ struct LogRatio {
     return fma(exact, scale, constant<V>(0) - offset_high) - offset_low;
   }
 
-  // Each rounding of difference and product is kept where instructions fuse. A side has maximum, scale and scale_low.
+  // Each rounding of difference and product is kept where instructions fuse.
   template <bool Careful, class Side>
   KULLBACK_INLINE V apart(V weigher_logits, V other_logits, const Side& weigher, const Side& other) const {
     const Difference<V> of_weigher(weigher_logits, weigher.maximum), of_other(other_logits, other.maximum);
@@ -55,4 +67,6 @@ struct LogRatio {
     low = fnma(of_weigher.low, weigher.scale, fma(of_other.low, other.scale, low));
     return (high - offset_high) + (number_or_zero<Careful>(low) - offset_low);
   }
+
+  V shift_high, shift_low, offset_high, offset_low;
 };

@@ -1,10 +1,8 @@
 // The emulator that executes CUDA kernels on the host: each seeded bug is reported by the checks that should see it, no
 // correct kernel is complained about, and collectives, clusters and conversions do as the hardware does.
-import { spawnSync } from "node:child_process";
-import { platform } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { all, root, run } from "./child.js";
+import { all, root, run } from "../child.js";
 
 type Variant = "plain" | "address" | "access";
 const variants: Variant[] = ["plain", "address", "access"];
@@ -68,11 +66,6 @@ const bugs: Record<string, Partial<Record<Variant, [setting: string, report: str
   "integer-overflow": { address: ["order=forward", "signed integer overflow"] },
 };
 
-const compiler = process.env.CXX ?? "g++";
-const version = spawnSync(compiler, ["--version"], { encoding: "utf8" });
-const usable =
-  platform() === "linux" && version.status === 0 && version.stdout.includes("Free Software Foundation");
-
 async function program(
   variant: Variant,
   name: string,
@@ -100,78 +93,59 @@ async function checkBugs(t: ExecutionContext): Promise<void> {
   });
 }
 
-// Compiling the emulator takes most of a minute, which is why `npm test` leaves it to `npm run test:emulator`.
-if (!process.argv.includes("emulate")) {
-  test.skip("the emulator is built and tested by npm run test:emulator", () => undefined);
-} else if (!usable) {
-  const reason = version.error?.message ?? version.stdout.split("\n")[0] ?? "";
-  test.skip(`the emulator needs g++ on Linux; here: ${platform()}, ${reason}`, () => undefined);
-} else {
-  test.before((t) => {
-    t.timeout(170_000);
-    const started = Date.now();
-    const built = spawnSync(process.execPath, ["scripts/build-emulator.mjs"], {
-      cwd: root,
-      encoding: "utf8",
-    });
-    t.is(built.status, 0, built.stderr);
-    t.log(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+test("every seeded bug is in the list, and one of the address and access builds reports it", async (t) => {
+  const listed = (await names()).filter((name) => !name.endsWith("-control"));
+  // Float atomics are a matter of two runs, and have a test of their own.
+  t.deepEqual(listed.filter((name) => name !== "float-atomics").sort(), Object.keys(bugs).sort());
+  for (const [bug, reports] of Object.entries(bugs)) t.truthy(reports.address ?? reports.access, bug);
+});
+
+test("every seeded bug is reported", checkBugs);
+
+test("float atomics give other bits in another order", async (t) => {
+  for (const variant of variants) {
+    const forward = await program(variant, "bugs", "order=forward", ["float-atomics"]);
+    const reverse = await program(variant, "bugs", "order=reverse", ["float-atomics"]);
+    t.regex(forward.text, /^bits [0-9a-f]{8}\nclean\n$/);
+    t.regex(reverse.text, /^bits [0-9a-f]{8}\nclean\n$/);
+    t.not(forward.text, reverse.text);
+  }
+});
+
+test("a race names both source lines", async (t) => {
+  const { text } = await program("access", "bugs", "", ["no-second-barrier"]);
+  t.regex(text, /race: .* at bug_kernels\.cuh:\d+ on shared memory .* at bug_kernels\.cuh:\d+/);
+});
+
+test("no correct kernel is complained about, in any build or setting", async (t) => {
+  const controls = (await names()).filter((name) => name.endsWith("-control"));
+  t.true(controls.length >= 10);
+  const runs = controls.flatMap((name) =>
+    variants.flatMap((variant) => settings.map((setting) => ({ name, variant, setting }))),
+  );
+  await all(runs, async ({ name, variant, setting }) => {
+    const { code, text } = await program(variant, "bugs", setting, [name]);
+    t.is(text, "clean\n", `${name}, ${variant}, ${setting}`);
+    t.is(code, 0);
   });
+});
 
-  test("every seeded bug is in the list, and one of the address and access builds reports it", async (t) => {
-    const listed = (await names()).filter((name) => !name.endsWith("-control"));
-    // Float atomics are a matter of two runs, and have a test of their own.
-    t.deepEqual(listed.filter((name) => name !== "float-atomics").sort(), Object.keys(bugs).sort());
-    for (const [bug, reports] of Object.entries(bugs)) t.truthy(reports.address ?? reports.access, bug);
-  });
-
-  test("every seeded bug is reported", checkBugs);
-
-  test("float atomics give other bits in another order", async (t) => {
-    for (const variant of variants) {
-      const forward = await program(variant, "bugs", "order=forward", ["float-atomics"]);
-      const reverse = await program(variant, "bugs", "order=reverse", ["float-atomics"]);
-      t.regex(forward.text, /^bits [0-9a-f]{8}\nclean\n$/);
-      t.regex(reverse.text, /^bits [0-9a-f]{8}\nclean\n$/);
-      t.not(forward.text, reverse.text);
-    }
-  });
-
-  test("a race names both source lines", async (t) => {
-    const { text } = await program("access", "bugs", "", ["no-second-barrier"]);
-    t.regex(text, /race: .* at bug_kernels\.cuh:\d+ on shared memory .* at bug_kernels\.cuh:\d+/);
-  });
-
-  test("no correct kernel is complained about, in any build or setting", async (t) => {
-    const controls = (await names()).filter((name) => name.endsWith("-control"));
-    t.true(controls.length >= 10);
-    const runs = controls.flatMap((name) =>
-      variants.flatMap((variant) => settings.map((setting) => ({ name, variant, setting }))),
-    );
-    await all(runs, async ({ name, variant, setting }) => {
-      const { code, text } = await program(variant, "bugs", setting, [name]);
-      t.is(text, "clean\n", `${name}, ${variant}, ${setting}`);
-      t.is(code, 0);
-    });
-  });
-
-  test("collectives, tiles, clusters, limits and conversions do as the hardware does", async (t) => {
-    const runs = variants.flatMap((variant) => settings.map((setting) => ({ variant, setting })));
-    await all(runs, async ({ variant, setting }) => {
-      t.deepEqual(
-        await program(variant, "semantics", setting),
-        { code: 0, text: "" },
-        `${variant}, ${setting}`,
-      );
-    });
-  });
-
-  test("an older device refuses clusters, and a wrong setting is refused", async (t) => {
-    const old = await program("plain", "bugs", "sm=80", ["cluster-early-read-control"]);
-    t.regex(old.text, /clusters need sm_90/);
-    t.regex(
-      (await program("plain", "bugs", "order=sideways", ["no-barrier"])).text,
-      /order=sideways is no setting/,
+test("collectives, tiles, clusters, limits and conversions do as the hardware does", async (t) => {
+  const runs = variants.flatMap((variant) => settings.map((setting) => ({ variant, setting })));
+  await all(runs, async ({ variant, setting }) => {
+    t.deepEqual(
+      await program(variant, "semantics", setting),
+      { code: 0, text: "" },
+      `${variant}, ${setting}`,
     );
   });
-}
+});
+
+test("an older device refuses clusters, and a wrong setting is refused", async (t) => {
+  const old = await program("plain", "bugs", "sm=80", ["cluster-early-read-control"]);
+  t.regex(old.text, /clusters need sm_90/);
+  t.regex(
+    (await program("plain", "bugs", "order=sideways", ["no-barrier"])).text,
+    /order=sideways is no setting/,
+  );
+});

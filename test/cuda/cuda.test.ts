@@ -1,0 +1,92 @@
+// The CUDA backend's own affairs: its devices, its memory, its errors. Runs where CUDA does: on a GPU, or on the emulator.
+import test from "ava";
+import { backendInfo, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
+import { normals } from "../cases.js";
+import { runModule } from "../child.js";
+
+function rows(count: number, columns: number): { data: Float32Array<ArrayBuffer>; shape: number[] } {
+  const normal = normals(count + columns);
+  return { data: Float32Array.from({ length: count * columns }, normal), shape: [count, columns] };
+}
+
+test("backendInfo says what the device is", (t) => {
+  const { cuda } = backendInfo();
+  t.truthy(cuda?.device.name);
+  t.true(cuda!.device.computeCapability >= 75);
+  t.true(cuda!.device.totalBytes > 0);
+});
+
+test("rows that do not fit one transfer go in several, and give what they give one by one", (t) => {
+  // About 100 MiB of logits, where a transfer is 32.
+  const [student, teacher] = [rows(4000, 3000), rows(4000, 3000)];
+  const options = { gradients: ["student"], reduction: "none", backend: "cuda" } as const;
+  const all = softmaxDivergence(student, teacher, options);
+  for (const row of [0, 1, 1234, 3999]) {
+    const one = (side: typeof student) => ({
+      data: side.data.subarray(row * 3000, (row + 1) * 3000),
+      shape: [1, 3000],
+    });
+    const alone = softmaxDivergence(one(student), one(teacher), options);
+    t.is(alone.values[0], all.values[row]);
+    t.deepEqual(alone.gradients.student, all.gradients.student.slice(row * 3000, (row + 1) * 3000));
+  }
+});
+
+test("calls beside JavaScript and calls of JavaScript's share the device", async (t) => {
+  const [student, teacher] = [rows(200, 1500), rows(200, 1500)];
+  const options = { gradients: ["student", "teacher"], backend: "cuda" } as const;
+  const expected = softmaxDivergence(student, teacher, options);
+  const running = Array.from({ length: 4 }, () => softmaxDivergenceAsync(student, teacher, options));
+  t.deepEqual(softmaxDivergence(student, teacher, options), expected);
+  for (const result of await Promise.all(running)) t.deepEqual(result, expected);
+});
+
+if (backendInfo().cuda?.device.emulated === true) {
+  const library = { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" };
+  const program = (body: string) =>
+    `import { backendInfo, memoryInfo, softmaxDivergence, softmaxDivergenceAsync } from "kullback";
+     const pair = { data: new Float32Array(4096 * 2048), shape: [4096, 2048] };
+     const small = { data: Float32Array.of(1, 2, 3), shape: [1, 3] };
+     const tell = ({ name, code, message }) => console.log(JSON.stringify({ name, code, message }));
+     ${body}`;
+
+  test("too little device memory is an error that says how much was asked for, and the next call works", async (t) => {
+    const { stdout, stderr } = await runModule(
+      program(`try { softmaxDivergence(pair, pair, { backend: "cuda" }); } catch (error) { tell(error); }
+               console.log(softmaxDivergence(small, small, { backend: "cuda" }).backend);`),
+      { env: { ...library, KULLBACK_EMULATOR: "memory=20" } },
+    );
+    const [error, backend] = stdout.trim().split("\n");
+    const { code, message } = JSON.parse(error!) as Record<string, string>;
+    t.is(code, "ERR_KULLBACK_OUT_OF_MEMORY", stderr);
+    t.regex(message!, /^asked for \d+ bytes of device memory; \d+ of 20971520 are free$/);
+    t.is(backend, "cuda");
+  });
+
+  test("memory that was disposed of is there for what comes next", async (t) => {
+    const { stdout, stderr } = await runModule(
+      `import { DeviceArray } from "kullback";
+       for (let i = 0; i < 100; i++) DeviceArray.alloc(3 << 20, "float32").dispose();
+       console.log("all");`,
+      { env: { ...library, KULLBACK_EMULATOR: "memory=20" } },
+    );
+    t.is(stdout, "all\n", stderr);
+  });
+
+  test("a lost device is an error with CUDA's name and number, and the next backend takes over", async (t) => {
+    const { stdout, stderr } = await runModule(
+      program(`try { softmaxDivergence(small, small, { backend: "cuda" }); } catch (error) { tell(error); }
+               await softmaxDivergenceAsync(small, small, { backend: "cuda" }).catch(tell);
+               console.log(softmaxDivergence(small, small).backend, backendInfo().selected);
+               try { memoryInfo(); } catch (error) { tell(error); }`),
+      { env: { ...library, KULLBACK_EMULATOR: "lose=2", KULLBACK_BACKEND: "" } },
+    );
+    const [first, second, after, last] = stdout.trim().split("\n");
+    t.like(JSON.parse(first!), { name: "CudaError", code: "ERR_KULLBACK_CUDA" }, stderr);
+    t.regex(first!, /cudaErrorLaunchFailure \(719\)/);
+    t.like(JSON.parse(second!), { name: "BackendUnavailableError" });
+    t.regex(second!, /the device is lost to this process since an earlier error/);
+    t.is(after, "cpu cpu");
+    t.like(JSON.parse(last!), { name: "BackendUnavailableError" });
+  });
+}

@@ -1,0 +1,176 @@
+// What is demanded of every kernel, seen from outside: that the tests have run each that ships and each of its lines, that
+// the compiler spills nothing, and that its results depend on nothing but the device. `npm run test:emulator` runs this last.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { all, root, run } from "../child.js";
+
+interface Kernel {
+  name: string;
+  stack: number;
+  spills: number;
+  registers: number;
+}
+
+/** The kernels of `npm run build:cuda`, one entry an architecture, as ptxas reported them. */
+function shippedKernels(): Kernel[] {
+  const log = readFileSync(join(root, "build-cuda/build.log"), "utf8");
+  const report =
+    /Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/g;
+  return [...log.matchAll(report)].map(([, name, stack, stores, loads, registers]) => ({
+    name: name!,
+    stack: Number(stack),
+    spills: Number(stores) + Number(loads),
+    registers: Number(registers),
+  }));
+}
+
+/** The mangled names of the kernels that the tests before this one have launched. */
+function emulatedKernels(): Set<string> {
+  const folder = join(root, "build-emulator/coverage");
+  return new Set(
+    readdirSync(folder).flatMap((file) => readFileSync(join(folder, file), "utf8").trim().split("\n")),
+  );
+}
+
+/** Where kernels are written; what else a translation unit includes is the host's. */
+const kernelFiles = /^native\/(cuda\/(\w+\.cuh|team\.h|formulas\.h)|math\/\w+\.inl\.h)$/;
+
+const settings = [
+  ["plain", ""],
+  ["plain", "order=reverse"],
+  ["plain", "order=random,seed=3,streams=eager"],
+  ["plain", "copies=early"],
+  ["address", ""],
+  ["address", "order=reverse,copies=early,streams=eager"],
+  ["access", ""],
+  ["access", "order=reverse,copies=early"],
+] as const;
+
+// Ampere has no clusters, so long rows stream; Hopper has, so they are resident.
+for (const capability of [75, 90]) {
+  // First, since what follows looks at what it leaves behind.
+  test.serial(
+    `sm_${capability}: the backend agrees with float64, to the same bits in any order and under each check`,
+    async (t) => {
+      t.timeout(100_000);
+      const outputs = new Set<string>();
+      await all(
+        settings.filter((_, index) => capability === 90 || index % 2 === 1),
+        async ([variant, setting]) => {
+          const program = join(root, "build-emulator", variant, "softmax_divergence_cuda_driver");
+          const { code, stdout, stderr } = await run(program, [], {
+            env: {
+              KULLBACK_EMULATOR: `sm=${capability},${setting}`,
+              KULLBACK_EMULATOR_COVERAGE: join(root, "build-emulator/coverage"),
+              ASAN_OPTIONS: "detect_leaks=0",
+            },
+          });
+          t.is(code, 0, `${variant}, ${setting}: ${stdout}${stderr}`);
+          outputs.add(stdout);
+        },
+      );
+      t.is(outputs.size, 1, [...outputs].join(""));
+    },
+  );
+}
+
+// The opening comment of native/cuda/softmax_divergence.cuh, in float32: reads and writes of a column's elements, and
+// exponentials; beside a few numbers a row, and the last vector's padding.
+const costs: [
+  what: string,
+  capability: number,
+  columns: number,
+  gradients: [0 | 1, 0 | 1],
+  cost: [number, number, number],
+][] = [
+  ["a warp a row, the value", 90, 1000, [0, 0], [6, 0, 4]],
+  ["a warp a row, with the student's gradient", 90, 1000, [1, 0], [8, 1, 6]],
+  ["resident, the value", 90, 12000, [0, 0], [2, 0, 4]],
+  ["resident, with the student's gradient", 90, 12000, [1, 0], [2, 1, 4]],
+  ["resident, with both gradients", 90, 12000, [1, 1], [2, 2, 6]],
+  ["resident in a cluster, with the student's gradient", 90, 60000, [1, 0], [2, 1, 4]],
+  ["streaming, the value", 75, 12000, [0, 0], [6, 0, 4]],
+  ["streaming, with the student's gradient", 75, 12000, [1, 0], [8, 1, 6]],
+];
+for (const [what, capability, columns, gradients, [reads, writes, exponentials]] of costs) {
+  test.serial(`${what}: a launch costs what the kernel's comment says`, async (t) => {
+    const program = join(root, "build-emulator/access/softmax_divergence_cuda_driver");
+    const { code, stdout } = await run(program, [String(columns), ...gradients.map(String)], {
+      env: { KULLBACK_EMULATOR: `sm=${capability}`, KULLBACK_EMULATOR_TRAFFIC: "1" },
+    });
+    t.is(code, 0, stdout);
+    const cost = JSON.parse(stdout) as { read: number; written: number; exponentials: number };
+    t.log(stdout.trim());
+    const near = (actual: number, perColumn: number, slack: number): boolean =>
+      actual >= perColumn * columns && actual <= perColumn * columns + slack;
+    t.true(near(cost.read, 4 * reads, 64), `read ${cost.read}`);
+    t.true(near(cost.written, 4 * writes, 64), `written ${cost.written}`);
+    t.true(near(cost.exponentials, exponentials, 32 * exponentials), `exponentials ${cost.exponentials}`);
+  });
+}
+
+test.serial(
+  "the visit to a GPU machine, rehearsed: every phase passes, and the bench tells its numbers",
+  async (t) => {
+    const out = mkdtempSync(join(tmpdir(), "kullback-visit-"));
+    const { code, stdout, stderr } = await run("scripts/gpu-visit.sh", [out], {
+      env: { GPU_VISIT_BINARIES: "build-emulator/plain", GPU_VISIT_QUICK: "1" },
+    });
+    t.is(code, 0, stdout + stderr);
+    t.regex(readFileSync(join(out, "summary.txt"), "utf8"), /^same-bits +passed/m);
+    const lines = readFileSync(join(out, "bench.txt"), "utf8").trim().split("\n");
+    const [device, ...sizes] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    t.like(device, { device: "emulator", emulated: true });
+    t.is(sizes.length, 3);
+    rmSync(out, { recursive: true });
+  },
+);
+
+test.serial("every line of the kernels has been executed", async (t) => {
+  const { stdout } = await run("gcov", [
+    "--stdout",
+    "--json-format",
+    "build-emulator/plain/softmax_divergence.cu.gcda",
+  ]);
+  const { files } = JSON.parse(stdout) as {
+    files: { file: string; lines: { line_number: number; count: number }[] }[];
+  };
+  // A line of a template has an entry for each instance.
+  const missed = new Map<string, number>();
+  for (const { file, lines } of files.filter(({ file }) => kernelFiles.test(file))) {
+    for (const { line_number, count } of lines) {
+      const line = `${file}:${line_number}`;
+      missed.set(line, (missed.get(line) ?? 0) + count);
+    }
+  }
+  t.true(missed.size > 200);
+  t.deepEqual(
+    [...missed].filter(([, count]) => count === 0).map(([line]) => line),
+    [],
+  );
+});
+
+if (!existsSync(join(root, "build-cuda/build.log"))) {
+  test.skip("shipped kernels are looked at where npm run build:cuda has built them", () => undefined);
+} else {
+  test.serial("every kernel that ships has been emulated", (t) => {
+    const emulated = emulatedKernels();
+    const shipped = new Set(shippedKernels().map(({ name }) => name));
+    t.true(shipped.size > 0);
+    t.deepEqual(
+      [...shipped].filter((name) => !emulated.has(name)),
+      [],
+    );
+  });
+
+  test.serial("no kernel spills registers or has a stack", (t) => {
+    for (const { name, stack, spills, registers } of shippedKernels()) {
+      t.is(spills, 0, name);
+      t.is(stack, 0, name);
+      const threads = Number(/Team(?:ILj)(\d+)E/.exec(name)?.[1]);
+      t.true(threads * registers <= 65536, `${name}: ${registers} registers`);
+    }
+  });
+}
