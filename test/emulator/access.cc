@@ -271,7 +271,8 @@ struct AccessChecker : Checker {
     moved = {};
   }
   Traffic traffic() const override { return moved; }
-} access_checker;
+};
+AccessChecker& access_checker = *new AccessChecker;
 
 void note(const void* address, size_t size, Access::Kind kind, const void* pc) {
   if (in_kernel()) access_checker.access({address, size, pc, kind}, stamp());
