@@ -31,7 +31,7 @@ let memory: DeviceMemory | undefined;
  */
 export function deviceMemory(device: number, survivor = false): DeviceMemory {
   if (survivor && memory !== undefined) return memory;
-  const { backend, devices = 0, attempts, onError } = foundCuda();
+  const { backend, attempts, onError } = foundCuda();
   const { addon } = loadAddon();
   if (backend === undefined || addon === undefined || onError === undefined) {
     throw new BackendUnavailableError(
@@ -39,7 +39,7 @@ export function deviceMemory(device: number, survivor = false): DeviceMemory {
       attempts,
     );
   }
-  requireDevice("device", device, devices);
+  requireDevice("device", device);
   const guarded = <T>(call: () => T): T => translated(call, onError);
   memory ??= {
     allocate: (...args) => guarded(() => addon.deviceAllocate(...args)),
@@ -59,9 +59,13 @@ export function deviceMemory(device: number, survivor = false): DeviceMemory {
   return memory;
 }
 
-/** Throws OptionError unless there is such a device. */
-export function requireDevice(name: string, device: number, devices: number): void {
-  if (Number.isInteger(device) && device >= 0 && device < devices) return;
+/** Throws OptionError unless there is such a device, and CudaError unless it passes its self-test. */
+export function requireDevice(name: string, device: number): void {
+  const { devices = 0, trust } = foundCuda();
+  if (Number.isInteger(device) && device >= 0 && device < devices) {
+    trust?.(device);
+    return;
+  }
   const most =
     devices === 1 ? "it must be 0, the only device" : `it must be an integer from 0 to ${devices - 1}`;
   throw new OptionError(`${name} is ${describe(device)}; ${most}`);

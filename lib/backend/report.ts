@@ -36,7 +36,9 @@ export interface BackendInfo {
   } | null;
   /** The CUDA backend's, or null where it cannot run. */
   cuda: {
-    /** The device that calls use. */
+    /** How many devices there are. */
+    devices: number;
+    /** The first, which calls use that say nothing else. */
     device: CudaDevice;
     /** The file of the backend. */
     path: string;
@@ -99,8 +101,9 @@ function reasonFor(choice: BackendChoice, selected: BackendName | null): string 
 }
 
 function cudaInfo(): BackendInfo["cuda"] {
-  const { device, path } = foundCuda();
-  return device === undefined || path === undefined ? null : { device, path };
+  const { devices, device, path } = foundCuda();
+  if (devices === undefined || device === undefined || path === undefined) return null;
+  return { devices, device, path };
 }
 
 function cpuInfo(): BackendInfo["cpu"] {

@@ -27,11 +27,14 @@ export function formatBackendInfo(info: BackendInfo): string {
     );
   }
   if (info.cuda !== null) {
-    const { device, path } = info.cuda;
+    const { devices, device, path } = info.cuda;
     const memory = `${(device.freeBytes / 2 ** 30).toFixed(1)} of ${(device.totalBytes / 2 ** 30).toFixed(1)} GiB free`;
     const what = device.emulated ? "no GPU, but the emulator of Kullback's tests" : device.name;
     lines.push(
-      ["device", `${what}, compute capability ${device.computeCapability / 10}, ${memory}`],
+      [
+        devices === 1 ? "device" : `device 0 of ${devices}`,
+        `${what}, compute capability ${device.computeCapability / 10}, ${memory}`,
+      ],
       [
         "cuda",
         `${path} (driver for CUDA ${version(device.driverVersion)}, built with ${version(device.runtimeVersion)})`,

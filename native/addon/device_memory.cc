@@ -59,7 +59,7 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
   };
   kullback_status status = attempt();
   if (status == KULLBACK_OUT_OF_MEMORY) {
-    // Arrays that were disposed of may still be on their way back, and some memory is only kept for later calls.
+    // Jobs that still run may be the last to hold what was disposed of, and some memory is only kept for later calls.
     wait_for_device(device);
     cuda.devices->trim(static_cast<int32_t>(device));
     status = attempt();
@@ -157,9 +157,7 @@ DeviceMemory::DeviceMemory(int64_t device, void* memory, int64_t bytes)
 DeviceMemory::~DeviceMemory() {
   held_on(device_).allocations -= 1;
   held_on(device_).bytes -= bytes_;
-  run_beside(device_, [device = static_cast<int32_t>(device_), memory = memory_] {
-    cuda_backend()->devices->release(device, memory);
-  });
+  cuda_backend()->devices->release(static_cast<int32_t>(device_), memory_);
 }
 
 DeviceRange* device_range_of(napi_env env, napi_value value) {

@@ -1,7 +1,7 @@
 // What a DeviceArray of JavaScript's holds: a range of a device's memory, as elements of one type.
 //
-// Ownership. Ranges share the allocation that they are part of; so does a job that works on one. It is freed, on the
-// device's own thread, when the last of them has gone: whoever disposes of an array, or forgets it, waits for nothing.
+// Ownership. Ranges share the allocation that they are part of; so does a job that works on one. It goes back to the
+// device's pool when the last of them has gone, which waits for nothing.
 #ifndef KULLBACK_ADDON_DEVICE_MEMORY_H
 #define KULLBACK_ADDON_DEVICE_MEMORY_H
 

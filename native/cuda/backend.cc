@@ -19,7 +19,7 @@ int32_t count() {
 }
 
 kullback_status describe(int32_t index, kullback_device_info* info) {
-  return run_on(index, [&](Device& device) {
+  return beside_work(index, [&](Device& device) {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, index), "asking for a device's properties");
     *info = {};
@@ -35,7 +35,7 @@ kullback_status describe(int32_t index, kullback_device_info* info) {
 }
 
 kullback_status memory(int32_t index, int64_t* free_bytes, int64_t* total_bytes) {
-  return run_on(index, [&](Device&) {
+  return beside_work(index, [&](Device&) {
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "asking for free memory");
     *free_bytes = static_cast<int64_t>(free);
@@ -45,21 +45,21 @@ kullback_status memory(int32_t index, int64_t* free_bytes, int64_t* total_bytes)
 }
 
 kullback_status allocate(int32_t index, int64_t bytes, void** result) {
-  return run_on(index, [&](Device& device) {
+  return beside_work(index, [&](Device& device) {
     *result = device.allocate(static_cast<size_t>(bytes));
     return KULLBACK_OK;
   });
 }
 
 kullback_status release(int32_t index, void* device_memory) {
-  return run_on(index, [&](Device& device) {
+  return beside_work(index, [&](Device& device) {
     device.free(device_memory);
     return KULLBACK_OK;
   });
 }
 
 kullback_status copy_to_device(int32_t index, void* to, const void* from, int64_t bytes) {
-  return run_on(index, [&](Device&) {
+  return beside_work(index, [&](Device&) {
     check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice), "copying to the device");
     // It returns once pageable memory has been read, which is before all of it has arrived.
     check(cudaStreamSynchronize(nullptr), "copying to the device");
@@ -68,16 +68,16 @@ kullback_status copy_to_device(int32_t index, void* to, const void* from, int64_
 }
 
 kullback_status copy_to_host(int32_t index, void* to, const void* from, int64_t bytes) {
-  return run_on(index, [&](Device&) {
+  return beside_work(index, [&](Device&) {
     check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost), "copying from the device");
     return KULLBACK_OK;
   });
 }
 
 kullback_status copy_on_device(int32_t index, void* to, const void* from, int64_t bytes) {
-  return run_on(index, [&](Device&) {
+  return beside_work(index, [&](Device&) {
     check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice), "copying on the device");
-    check(cudaDeviceSynchronize(), "copying on the device");
+    check(cudaStreamSynchronize(nullptr), "copying on the device");
     return KULLBACK_OK;
   });
 }

@@ -72,11 +72,12 @@ Device& device_at(int index) {
   return *devices[static_cast<size_t>(index)];
 }
 
-std::unique_lock<std::mutex> Device::begin() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  if (!poison_.empty()) throw CudaFailure{KULLBACK_DEVICE_ERROR, poison_};
+void Device::enter() {
+  {
+    const std::lock_guard<std::mutex> lock(poison_mutex_);
+    if (!poison_.empty()) throw CudaFailure{KULLBACK_DEVICE_ERROR, poison_};
+  }
   check(cudaSetDevice(index_), "choosing the device");
-  return lock;
 }
 
 int Device::attribute(cudaDeviceAttr attribute) {
@@ -85,22 +86,25 @@ int Device::attribute(cudaDeviceAttr attribute) {
   return value;
 }
 
-cudaStream_t Device::allocation_stream() {
-  if (allocation_stream_ == nullptr) {
-    cudaMemPool_t pool = nullptr;
+// Of its own, since the device's default one is for everything else in the process.
+void Device::make_pool() {
+  std::call_once(pool_made_, [this] {
+    cudaMemPoolProps properties = {};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location.type = cudaMemLocationTypeDevice;
+    properties.location.id = index_;
     uint64_t kept = UINT64_MAX;
-    check(cudaDeviceGetDefaultMemPool(&pool, index_), "asking for the memory pool");
-    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "setting up the memory pool");
+    check(cudaMemPoolCreate(&pool_, &properties), "creating a memory pool");
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &kept), "setting up the memory pool");
     check(cudaStreamCreateWithFlags(&allocation_stream_, cudaStreamNonBlocking), "creating a stream");
-  }
-  return allocation_stream_;
+  });
 }
 
 void* Device::allocate(size_t bytes) {
+  make_pool();
   void* memory = nullptr;
-  cudaStream_t stream = allocation_stream();
-  cudaError_t error = cudaMallocAsync(&memory, bytes, stream);
-  if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
+  cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes, pool_, allocation_stream_);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(allocation_stream_);
   if (error == cudaErrorMemoryAllocation) {
     size_t free = 0, total = 0;
     cudaGetLastError();
@@ -113,7 +117,7 @@ void* Device::allocate(size_t bytes) {
 }
 
 // Whoever used it has waited for its stream, so no order with that is needed.
-void Device::free(void* memory) { check(cudaFreeAsync(memory, allocation_stream()), "freeing device memory"); }
+void Device::free(void* memory) { check(cudaFreeAsync(memory, allocation_stream_), "freeing device memory"); }
 
 Slot& Device::slot(unsigned index, size_t bytes) {
   Slot& slot = slots_[index];
@@ -144,21 +148,22 @@ void Device::trim() {
   for (Slot& slot : slots_) {
     if (slot.host != nullptr) release(slot);
   }
-  check(cudaStreamSynchronize(allocation_stream()), "waiting for a stream");
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, index_), "asking for the memory pool");
-  check(cudaMemPoolTrimTo(pool, 0), "trimming the memory pool");
+  make_pool();
+  check(cudaStreamSynchronize(allocation_stream_), "waiting for a stream");
+  check(cudaMemPoolTrimTo(pool_, 0), "trimming the memory pool");
 }
 
-void Device::look_after(const CudaFailure& failure) {
-  // Nothing of a call that failed may still run when its arrays are gone; a context that works says so here.
-  if (cudaDeviceSynchronize() == cudaSuccess) {
-    for (Slot& slot : slots_) {
-      if (slot.bytes > kKeptBytes) release(slot);
-    }
-    return;
+void Device::release_large_slots() {
+  for (Slot& slot : slots_) {
+    if (slot.bytes > kKeptBytes) release(slot);
   }
+}
+
+bool Device::works_after(const CudaFailure& failure) {
+  if (cudaDeviceSynchronize() == cudaSuccess) return true;
+  const std::lock_guard<std::mutex> lock(poison_mutex_);
   poison_ = "the device is lost to this process since an earlier error: " + failure.text;
+  return false;
 }
 
 const char* last_error() { return last_text().c_str(); }

@@ -251,8 +251,8 @@ struct Cluster {
 };
 
 // Launches.
-// Every device with clusters takes as many blocks in one; more must be asked for.
-constexpr unsigned kPortableCluster = 8;
+// Every device with clusters takes as many blocks in one; more must be asked for, up to the largest of today's.
+constexpr unsigned kPortableCluster = 8, kLargestCluster = 16;
 
 struct LaunchShape {
   dim3 grid, block;
@@ -261,29 +261,56 @@ struct LaunchShape {
 };
 
 #if KULLBACK_GPU
-template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
-                   Arguments&&... arguments) {
+// A shape as the run time wants it. It points into itself, so it stays where it was made.
+struct LaunchConfiguration {
+  explicit LaunchConfiguration(const LaunchShape& shape, cudaStream_t stream = nullptr) {
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {shape.cluster, 1, 1};
+    config.gridDim = shape.grid;
+    config.blockDim = shape.block;
+    config.dynamicSmemBytes = shape.shared_bytes;
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = shape.cluster > 1 ? 1 : 0;
+  }
+  LaunchConfiguration(const LaunchConfiguration&) = delete;
+  LaunchConfiguration& operator=(const LaunchConfiguration&) = delete;
+  cudaLaunchAttribute attribute{};
+  cudaLaunchConfig_t config{};
+};
+
+// Lets the kernel have what the shape takes beyond what every kernel may.
+template <class... Parameters>
+cudaError_t opt_in(void (*kernel)(Parameters...), const LaunchShape& shape) {
   if (shape.shared_bytes > 48 * 1024) {
-    cudaError_t error =
+    const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared_bytes));
     if (error != cudaSuccess) return error;
   }
-  if (shape.cluster > kPortableCluster) {
-    cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-    if (error != cudaSuccess) return error;
+  if (shape.cluster <= kPortableCluster) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+}
+
+// Whether the device, or the part of it that this process has, can run a cluster of that shape.
+template <class... Parameters>
+bool fits(void (*kernel)(Parameters...), const LaunchShape& shape) {
+  const LaunchConfiguration configuration(shape);
+  int clusters = 0;
+  if (opt_in(kernel, shape) == cudaSuccess &&
+      cudaOccupancyMaxActiveClusters(&clusters, kernel, &configuration.config) == cudaSuccess) {
+    return clusters > 0;
   }
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {shape.cluster, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.grid;
-  config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = shape.cluster > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+  cudaGetLastError();  // a refusal is an answer
+  return false;
+}
+
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+                   Arguments&&... arguments) {
+  const cudaError_t error = opt_in(kernel, shape);
+  if (error != cudaSuccess) return error;
+  const LaunchConfiguration configuration(shape, stream);
+  return cudaLaunchKernelEx(&configuration.config, kernel, static_cast<Parameters>(arguments)...);
 }
 #else
 // Every CUDA thread gets its own copy of the parameters, as on the GPU. That copying is not the kernel's doing.
@@ -307,20 +334,29 @@ emulator::Body kernel_body(void (*kernel)(Parameters...), Arguments&&... argumen
   return {Call::call, Call::destroy,
           new Call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)}};
 }
+template <class... Parameters>
+emulator::Launch described(void (*kernel)(Parameters...), const LaunchShape& shape) {
+  const auto* const function = reinterpret_cast<const void*>(kernel);
+  if (shape.shared_bytes > 48 * 1024)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared_bytes));
+  if (shape.cluster > kPortableCluster) cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+  Dl_info info{};
+  dladdr(function, &info);
+  return {info.dli_sname ? info.dli_sname : "?",
+          function,
+          shape.grid,
+          shape.block,
+          dim3(shape.cluster),
+          shape.shared_bytes};
+}
+template <class... Parameters>
+bool fits(void (*kernel)(Parameters...), const LaunchShape& shape) {
+  return emulator::fits(described(kernel, shape));
+}
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
                    Arguments&&... arguments) {
-  if (shape.shared_bytes > 48 * 1024)
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared_bytes));
-  Dl_info info{};
-  dladdr(reinterpret_cast<const void*>(kernel), &info);
-  emulator::Launch launch{info.dli_sname ? info.dli_sname : "?",
-                          reinterpret_cast<const void*>(kernel),
-                          shape.grid,
-                          shape.block,
-                          dim3(shape.cluster),
-                          shape.shared_bytes};
-  return emulator::submit(launch, stream, kernel_body(kernel, arguments...));
+  return emulator::submit(described(kernel, shape), stream, kernel_body(kernel, arguments...));
 }
 #endif
 

@@ -17,6 +17,8 @@ constexpr int64_t kWarpColumns = 1024;
 constexpr unsigned kWarpThreads = 128, kBlockThreads = 320;
 // Of the host's rows, what is on its way at a time: twice that is on the device.
 constexpr size_t kSlotBytes = size_t{32} << 20;
+// Of rows that are on the device already, what one launch takes: the call hears of an abort between two.
+constexpr int64_t kLaunchElements = int64_t{1} << 31;
 constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
 
 // How a row's columns are spread.
@@ -32,16 +34,15 @@ size_t resident_bytes(int64_t columns, unsigned cluster) {
   return size.bytes();
 }
 
-// Small enough that two blocks share a multiprocessor, since one loads while the other computes; or else just to fit.
+// Small enough that two blocks share a multiprocessor, since one loads while the other computes; or else just to fit,
+// and then in clusters beyond the portable size where the device has them.
 template <class T>
-Plan choose(int64_t columns, size_t shared_limit, bool clusters) {
+Plan choose(int64_t columns, size_t shared_limit, unsigned largest_cluster) {
   if (columns <= kWarpColumns) return {Plan::kWarp, 1};
-  // No more than every GPU with clusters promises; longer rows stream.
-  const unsigned largest = clusters ? kPortableCluster : 1;
-  for (unsigned cluster = 1; cluster <= largest; cluster *= 2) {
+  for (unsigned cluster = 1; cluster <= std::min(largest_cluster, kPortableCluster); cluster *= 2) {
     if (resident_bytes<T>(columns, cluster) <= shared_limit / 2 - 1024) return {Plan::kResident, cluster};
   }
-  for (unsigned cluster = 1; cluster <= largest; cluster *= 2) {
+  for (unsigned cluster = 1; cluster <= largest_cluster; cluster *= 2) {
     if (resident_bytes<T>(columns, cluster) <= shared_limit) return {Plan::kResident, cluster};
   }
   return {Plan::kStreaming, 1};
@@ -50,10 +51,10 @@ Plan choose(int64_t columns, size_t shared_limit, bool clusters) {
 template <class T, class Formula>
 void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArguments<T>& arguments) {
   const auto limit = static_cast<size_t>(device.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  const bool clusters = device.attribute(cudaDevAttrClusterLaunch) != 0;
-  const Plan plan = choose<T>(arguments.columns, limit, clusters);
   using Block = BlockTeam<kBlockThreads>;
   using Warp = WarpTeam<kWarpThreads>;
+  const auto resident = softmax_divergence<T, Formula, Block, true>;
+  const Plan plan = choose<T>(arguments.columns, limit, device.largest_cluster(resident, kBlockThreads));
   SharedSize size;
   const auto blocks = [&](unsigned rows_per_block) {
     const int64_t wanted = (arguments.rows + rows_per_block - 1) / rows_per_block;
@@ -75,8 +76,7 @@ void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArg
     case Plan::kResident: {
       const LaunchShape shape = {dim3(blocks(1)), dim3(kBlockThreads),
                                  resident_bytes<T>(arguments.columns, plan.cluster), plan.cluster};
-      return check(launch(softmax_divergence<T, Formula, Block, true>, shape, stream, arguments),
-                   "launching softmax_divergence, resident");
+      return check(launch(resident, shape, stream, arguments), "launching softmax_divergence, resident");
     }
   }
 }
@@ -111,7 +111,8 @@ class SoftmaxDivergence {
   }
 
   kullback_status run() {
-    const int64_t rows_at_once = staging_.plan(request_.rows, kSlotBytes);
+    const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
+    const int64_t rows_at_once = staging_.plan(std::min(request_.rows, rows_of_launch), kSlotBytes);
     struct Pending {
       int64_t first = 0, rows = 0;
     } pending[Device::kSlots];

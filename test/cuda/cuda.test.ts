@@ -4,8 +4,12 @@ import { backendInfo, softmaxDivergence, softmaxDivergenceAsync } from "../../li
 import { normals } from "../cases.js";
 import { runModule } from "../child.js";
 
-function rows(count: number, columns: number): { data: Float32Array<ArrayBuffer>; shape: number[] } {
-  const normal = normals(count + columns);
+function rows(
+  count: number,
+  columns: number,
+  seed = count + columns,
+): { data: Float32Array<ArrayBuffer>; shape: number[] } {
+  const normal = normals(seed);
   return { data: Float32Array.from({ length: count * columns }, normal), shape: [count, columns] };
 }
 
@@ -29,6 +33,20 @@ test("rows that do not fit one transfer go in several, and give what they give o
     const alone = softmaxDivergence(one(student), one(teacher), options);
     t.is(alone.values[0], all.values[row]);
     t.deepEqual(alone.gradients.student, all.gradients.student.slice(row * 3000, (row + 1) * 3000));
+  }
+});
+
+test("a row as long as a cluster beyond the portable size takes is right", (t) => {
+  const [student, teacher] = [rows(1, 240000, 1), rows(1, 240000, 2)];
+  const options = { gradients: ["student", "teacher"] } as const;
+  const expected = softmaxDivergence(student, teacher, { ...options, backend: "reference" });
+  const actual = softmaxDivergence(student, teacher, { ...options, backend: "cuda" });
+  t.true(Math.abs(actual.value / expected.value - 1) < 2e-6);
+  for (const side of options.gradients) {
+    const largest = Math.max(...expected.gradients[side].map(Math.abs));
+    t.true(
+      actual.gradients[side].every((x, i) => Math.abs(x - expected.gradients[side][i]!) < 2e-6 * largest),
+    );
   }
 });
 
@@ -88,5 +106,35 @@ if (backendInfo().cuda?.device.emulated === true) {
     t.regex(second!, /the device is lost to this process since an earlier error/);
     t.is(after, "cpu cpu");
     t.like(JSON.parse(last!), { name: "BackendUnavailableError" });
+  });
+
+  test("each of several devices is tested before its first use, and arrays stay with theirs", async (t) => {
+    const { stdout, stderr } = await runModule(
+      program(`import { DeviceArray } from "kullback";
+               const other = { data: Float32Array.of(0, 2, 1), shape: [1, 3] };
+               const at = (device, { data, shape }) => ({ data: DeviceArray.from(data, { device }), shape });
+               const call = (...args) => { try { return softmaxDivergence(...args).value; } catch (error) { return error.message; } };
+               console.log(JSON.stringify([
+                 backendInfo().cuda.devices,
+                 call(small, other, { device: 1 }) > 0,
+                 call(at(1, small), at(1, other)) === call(small, other),
+                 call(at(0, small), at(1, small)),
+                 call(at(1, small), at(1, small), { device: 0 }),
+                 call(small, small, { device: 2 }),
+               ]));`),
+      { env: { ...library, KULLBACK_EMULATOR: "devices=2" } },
+    );
+    t.deepEqual(
+      JSON.parse(stdout || "null"),
+      [
+        2,
+        true,
+        true,
+        "teacher.data is on device 1, student.data on device 0; they must be in one place",
+        "options.device is 0, but the arrays are on device 1",
+        "options.device is 2; it must be an integer from 0 to 1",
+      ],
+      stderr,
+    );
   });
 }

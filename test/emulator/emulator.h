@@ -29,11 +29,14 @@ struct Settings {
   bool strict = true;            // early exits and mixed call sites at one barrier are errors
   int capability = 90;           // the device that the dispatchers see
   int multiprocessors = 4;
+  int devices = 1;                  // all alike
+  unsigned largest_cluster = 16;    // that fits, where the device has clusters
   size_t memory = size_t{8} << 30;  // bytes that the device has
   int lose = 0;                     // which launch, counted from 1, poisons the context; 0: none
 };
 Settings& settings();  // first use reads
-                       // KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100,lose=2
+                       // KULLBACK_EMULATOR=order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100,lose=2,
+                       // devices=2,cluster=8
 
 struct Launch {
   const char* kernel;  // its mangled name
@@ -48,6 +51,7 @@ struct Body {  // one CUDA thread: call(parameters). Plain pointers: library cod
 };
 void run(const Launch& launch, const Body& body);  // throws Error
 cudaError_t submit(Launch launch, cudaStream_t stream, Body body);
+bool fits(const Launch& launch);  // whether the device can run it
 
 // Shared memory of the current block: `offset` is where the array starts on the GPU.
 void* shared_take(size_t offset, size_t bytes);

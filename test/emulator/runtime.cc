@@ -1,6 +1,6 @@
 // The part of the CUDA run-time API that dispatchers use, on host memory.
 // With deferred streams nothing enqueued happens before a synchronisation asks for it, so a forgotten one reads poison,
-// and a host buffer freed too early is a use after free for AddressSanitizer.
+// and a host buffer freed too early is a use after free for AddressSanitizer. Threads take turns, a call at a time.
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -33,9 +34,23 @@ auto& default_stream = *new EmulatedStream;
 auto& device_memory = *new std::map<const char*, size_t>;
 size_t allocated = 0, pooled = 0;  // the latter is part of the former
 auto& shared_limit = *new std::map<const void*, int>;
-cudaError_t last = cudaSuccess;
+thread_local cudaError_t last = cudaSuccess;
+thread_local int current_device = 0;
 bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
 auto& text = *new std::string;
+
+// Of the thread that is in one of the functions below.
+class Turn {
+ public:
+  Turn() : lock_(mutex()) {}
+
+ private:
+  static std::recursive_mutex& mutex() {
+    static auto& one = *new std::recursive_mutex;
+    return one;
+  }
+  std::lock_guard<std::recursive_mutex> lock_;
+};
 
 cudaError_t set(cudaError_t error) {
   if (error) last = error;
@@ -90,7 +105,8 @@ const char* refuse(const Launch& l) {
     return "more than 48 KiB of shared memory without cudaFuncSetAttribute";
   unsigned cluster = l.cluster.x * l.cluster.y * l.cluster.z;
   if (cluster > 1 && sm < 90) return "clusters need sm_90";
-  if (cluster > 16 || l.cluster.y != 1 || l.cluster.z != 1 || l.grid.x % l.cluster.x) return "cluster size";
+  if (cluster > settings().largest_cluster || l.cluster.y != 1 || l.cluster.z != 1 || l.grid.x % l.cluster.x)
+    return "cluster size";
   return nullptr;
 }
 
@@ -106,7 +122,13 @@ void note_coverage(const char* kernel) {
   }
 }
 
+bool fits(const Launch& launch) {
+  const Turn turn;
+  return refuse(launch) == nullptr;
+}
+
 cudaError_t submit(Launch launch, cudaStream_t stream, Body body) {
+  const Turn turn;
   static int launches = 0;
   note_coverage(launch.kernel);
   if (++launches == settings().lose) {
@@ -160,14 +182,18 @@ cudaError_t cudaGetLastError() {
 }
 cudaError_t cudaPeekAtLastError() { return last; }
 cudaError_t cudaGetDeviceCount(int* n) {
-  *n = 1;
+  *n = settings().devices;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* d) {
-  *d = 0;
+  *d = current_device;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int d) { return d ? set(cudaErrorInvalidDevice) : cudaSuccess; }
+cudaError_t cudaSetDevice(int d) {
+  if (d < 0 || d >= settings().devices) return set(cudaErrorInvalidDevice);
+  current_device = d;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr a, int) {
   int sm = settings().capability;
   switch (a) {
@@ -201,26 +227,20 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const Turn turn;
   *total = settings().memory;
   *free = settings().memory - allocated;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  const Turn turn;
   drain(&default_stream);
   for (auto* s : streams) drain(s);
   return last;
 }
-cudaError_t cudaMalloc(void** p, size_t n) {
-  if (n > settings().memory - allocated || posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
-  memset(*p, 0xff, n);
-  device_memory[static_cast<char*>(*p)] = n;
-  allocated += n;
-  if (checker) checker->buffer(*p, n, true);
-  return cudaSuccess;
-}
-cudaError_t cudaFree(void* p) {
+// What still is to happen to it is a use after free.
+static cudaError_t release(void* p) {
   if (!p) return cudaSuccess;
-  cudaDeviceSynchronize();
   auto it = device_memory.find(static_cast<char*>(p));
   if (it == device_memory.end()) {
     text = "cudaFree of something cudaMalloc did not return";
@@ -232,18 +252,34 @@ cudaError_t cudaFree(void* p) {
   free(p);
   return cudaSuccess;
 }
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+cudaError_t cudaMalloc(void** p, size_t n) {
+  const Turn turn;
+  if (n > settings().memory - allocated || posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
+  memset(*p, 0xff, n);
+  device_memory[static_cast<char*>(*p)] = n;
+  allocated += n;
+  if (checker) checker->buffer(*p, n, true);
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* p) {
+  const Turn turn;
+  cudaDeviceSynchronize();
+  return release(p);
+}
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps*) {
   *pool = nullptr;
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 // Memory that has been freed is nobody's for the checks; the device counts it as used until a trim.
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
+  const Turn turn;
   allocated -= pooled;
   pooled = 0;
   return cudaSuccess;
 }
-cudaError_t cudaMallocAsync(void** p, size_t n, cudaStream_t) {
+cudaError_t cudaMallocFromPoolAsync(void** p, size_t n, cudaMemPool_t, cudaStream_t) {
+  const Turn turn;
   // What the pool has is taken before more is asked for.
   const size_t reused = std::min(n, pooled);
   pooled -= reused;
@@ -251,10 +287,11 @@ cudaError_t cudaMallocAsync(void** p, size_t n, cudaStream_t) {
   return cudaMalloc(p, n);
 }
 cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
+  const Turn turn;
   drain(at(stream));
   const auto it = device_memory.find(static_cast<char*>(p));
   const size_t bytes = it == device_memory.end() ? 0 : it->second;
-  const cudaError_t error = cudaFree(p);
+  const cudaError_t error = release(p);
   pooled += bytes;
   allocated += bytes;
   return error;
@@ -268,15 +305,18 @@ cudaError_t cudaFreeHost(void* p) {
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t stream) {
+  const Turn turn;
   enqueue(stream, [=] { copy(d, s, n, k); });
   return cudaSuccess;
 }
+// On the default stream, which waits for no stream that was made with cudaStreamNonBlocking.
 cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) {
-  cudaDeviceSynchronize();
-  copy(d, s, n, k);
-  return last;
+  const Turn turn;
+  cudaMemcpyAsync(d, s, n, k, nullptr);
+  return drain(&default_stream);
 }
 cudaError_t cudaMemsetAsync(void* d, int v, size_t n, cudaStream_t stream) {
+  const Turn turn;
   enqueue(stream, [=] {
     memset(d, v, n);
     if (checker) checker->initialised(d, n);
@@ -284,21 +324,28 @@ cudaError_t cudaMemsetAsync(void* d, int v, size_t n, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* d, int v, size_t n) {
+  const Turn turn;
   cudaMemsetAsync(d, v, n, nullptr);
-  return cudaDeviceSynchronize();
+  return drain(&default_stream);
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+  const Turn turn;
   streams.insert(*s = new EmulatedStream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
+  const Turn turn;
   drain(s);
   streams.erase(s);
   delete s;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t s) { return drain(at(s)); }
+cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  const Turn turn;
+  return drain(at(s));
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
+  const Turn turn;
   auto done = e->done;
   EmulatedStream* other = e->stream;
   enqueue(s, [=] {
@@ -315,17 +362,23 @@ cudaError_t cudaEventDestroy(cudaEvent_t e) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  const Turn turn;
   e->done = std::make_shared<bool>(false);
   e->stream = at(s);
   enqueue(s, [done = e->done] { *done = true; });
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  const Turn turn;
   while (!*e->done) step(e->stream);
   return last;
 }
-cudaError_t cudaEventQuery(cudaEvent_t e) { return *e->done ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  const Turn turn;
+  return *e->done ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t kullback_set_function_attribute(const void* f, cudaFuncAttribute a, int v) {
+  const Turn turn;
   if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) shared_limit[f] = v;
   return cudaSuccess;
 }

@@ -34,6 +34,10 @@ void set(Settings& settings, const std::string& key, const std::string& value) {
     settings.capability = atoi(value.c_str());
   else if (key == "memory")  // in MiB
     settings.memory = strtoull(value.c_str(), nullptr, 10) << 20;
+  else if (key == "devices")
+    settings.devices = atoi(value.c_str());
+  else if (key == "cluster")
+    settings.largest_cluster = unsigned(atoi(value.c_str()));
   else if (key == "lose")
     settings.lose = atoi(value.c_str());
   else if (!key.empty())

@@ -60,10 +60,19 @@ cudaError_t cudaFree(void*);
 // The pool: what is freed stays allocated until a trim.
 using cudaMemPool_t = struct EmulatedPool*;
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4 };
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int device);
+enum cudaMemAllocationType { cudaMemAllocationTypePinned = 1 };
+enum cudaMemLocationType { cudaMemLocationTypeDevice = 1 };
+struct cudaMemPoolProps {
+  cudaMemAllocationType allocType;
+  struct {
+    cudaMemLocationType type;
+    int id;
+  } location;
+};
+cudaError_t cudaMemPoolCreate(cudaMemPool_t*, const cudaMemPoolProps*);
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*);
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t);
-cudaError_t cudaMallocAsync(void**, size_t, cudaStream_t);
+cudaError_t cudaMallocFromPoolAsync(void**, size_t, cudaMemPool_t, cudaStream_t);
 cudaError_t cudaFreeAsync(void*, cudaStream_t);
 cudaError_t cudaMallocHost(void**, size_t);
 cudaError_t cudaFreeHost(void*);
