@@ -286,6 +286,7 @@ function toRequest(
   const oneGradOutput = typeof gradOutput === "number";
   return {
     divergence: requireOneOf("options.divergence", divergence, softmaxDivergenceNames),
+    parameter: 0,
     dtype: student.dtype,
     rows,
     columns,

@@ -9,6 +9,7 @@ export type SoftmaxDivergenceArguments = [
   /** {@link cpuDevice}, or the index of one of CUDA's. */
   device: number,
   divergence: number,
+  parameter: number,
   rows: number,
   columns: number,
   studentStride: number,

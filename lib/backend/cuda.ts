@@ -95,6 +95,7 @@ function selfTest(backend: Backend, device: number): void {
   const logits = { student: [1, -2, 0.5, 3, 0], teacher: [0.25, 1, -1, 2, 0.5] };
   const request = (): SoftmaxDivergenceRequest & { student: { gradient: Float32Array } } => ({
     divergence: "forwardKl",
+    parameter: 0,
     dtype: "float32",
     device,
     rows: 1,

@@ -49,6 +49,7 @@ function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDi
   return [
     device,
     softmaxDivergenceNames.indexOf(request.divergence),
+    request.parameter,
     request.rows,
     request.columns,
     student.stride,

@@ -12,7 +12,21 @@ export const backendChoices = ["auto", ...backendNames] as const;
 export type BackendChoice = (typeof backendChoices)[number];
 
 /** In the order of `kullback_divergence`. */
-export const softmaxDivergenceNames = ["forwardKl", "reverseKl", "crossEntropy"] as const;
+export const softmaxDivergenceNames = [
+  "forwardKl",
+  "reverseKl",
+  "crossEntropy",
+  "jeffreys",
+  "jensenShannon",
+  "totalVariation",
+  "squaredHellinger",
+  "chiSquared",
+  "reverseChiSquared",
+  "alpha",
+  "renyi",
+  "skewForwardKl",
+  "skewReverseKl",
+] as const;
 export type SoftmaxDivergenceName = (typeof softmaxDivergenceNames)[number];
 
 /** Numbers in a device's memory: what a backend must know of a DeviceArray. */
@@ -46,6 +60,8 @@ export interface SoftmaxRequestSide<T extends Tensor = Tensor> {
 /** A checked call of softmaxDivergence: `kullback_softmax_divergence_request`, field by field. */
 export interface SoftmaxDivergenceRequest<T extends Tensor = Tensor> {
   divergence: SoftmaxDivergenceName;
+  /** Of the divergences that have one: alpha, beta or lambda. */
+  parameter: number;
   dtype: Dtype;
   /** Which of CUDA's devices; the others have none. */
   device?: number | undefined;

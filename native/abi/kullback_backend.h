@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 3
+#define KULLBACK_ABI_VERSION 4
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
@@ -23,10 +23,21 @@ typedef enum kullback_status {
 
 typedef enum kullback_dtype { KULLBACK_FLOAT32 = 0, KULLBACK_FLOAT64 = 1 } kullback_dtype;
 
+/* p: the teacher's softmax, q: the student's. `parameter` of the request is what a formula calls a, b or l. */
 typedef enum kullback_divergence {
-  KULLBACK_FORWARD_KL = 0,   /* KL(teacher || student) */
-  KULLBACK_REVERSE_KL = 1,   /* KL(student || teacher) */
-  KULLBACK_CROSS_ENTROPY = 2 /* -sum teacher log(student) */
+  KULLBACK_FORWARD_KL = 0,          /* KL(p || q) */
+  KULLBACK_REVERSE_KL = 1,          /* KL(q || p) */
+  KULLBACK_CROSS_ENTROPY = 2,       /* -sum p log q */
+  KULLBACK_JEFFREYS = 3,            /* KL(p || q) + KL(q || p) */
+  KULLBACK_JENSEN_SHANNON = 4,      /* b KL(p || m) + (1 - b) KL(q || m), m = b p + (1 - b) q, 0 < b < 1 */
+  KULLBACK_TOTAL_VARIATION = 5,     /* sum |p - q| / 2 */
+  KULLBACK_SQUARED_HELLINGER = 6,   /* 1 - sum sqrt(p q) */
+  KULLBACK_CHI_SQUARED = 7,         /* sum p^2 / q - 1 */
+  KULLBACK_REVERSE_CHI_SQUARED = 8, /* sum q^2 / p - 1 */
+  KULLBACK_ALPHA = 9,               /* (sum p^a q^(1 - a) - 1) / (a (a - 1)), a neither 0 nor 1 */
+  KULLBACK_RENYI = 10,              /* log(sum p^a q^(1 - a)) / (a - 1), a > 0, a not 1 */
+  KULLBACK_SKEW_FORWARD_KL = 11,    /* KL(p || l p + (1 - l) q), 0 < l < 1 */
+  KULLBACK_SKEW_REVERSE_KL = 12     /* KL(q || l q + (1 - l) p), 0 < l < 1 */
 } kullback_divergence;
 
 /* How a running operation hears of an abort. Called from any thread, between tiles; nonzero means stop. */
@@ -45,6 +56,7 @@ typedef struct kullback_control {
 typedef struct kullback_softmax_divergence_request {
   kullback_dtype dtype;
   kullback_divergence divergence;
+  double parameter; /* of the divergences that have one */
   int64_t rows;
   int64_t columns; /* the logical vocabulary: columns <= both strides; what lies beyond is not read */
 

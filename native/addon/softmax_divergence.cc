@@ -17,8 +17,9 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   kullback_softmax_divergence_request request = {};
   request.device = static_cast<int32_t>(std::max<int64_t>(0, device));
   const int64_t divergence = arguments.count("divergence");
-  if (divergence > KULLBACK_CROSS_ENTROPY) throw argument_error(arguments.env(), "divergence is unknown");
+  if (divergence > KULLBACK_SKEW_REVERSE_KL) throw argument_error(arguments.env(), "divergence is unknown");
   request.divergence = static_cast<kullback_divergence>(divergence);
+  request.parameter = arguments.number("parameter");
   request.rows = arguments.count("rows");
   request.columns = arguments.count("columns");
   request.student_stride = arguments.count("studentStride");
