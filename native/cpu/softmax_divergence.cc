@@ -7,7 +7,7 @@
 #include "../math/sum.h"
 #include "backend.h"
 #include "dispatch.h"
-#include "softmax_divergence_row.h"
+#include "softmax_divergence_generated.h"
 
 namespace kullback {
 namespace {
@@ -23,7 +23,10 @@ template <class T>
 class SoftmaxDivergence {
  public:
   SoftmaxDivergence(const Request& request, const kullback_control* control)
-      : request_(request), kernels_(kernels_of<T>(*active_instruction_set().kernels)), stop_(control) {}
+      : request_(request),
+        divergence_(divergence_of(request.divergence, request.parameter)),
+        kernels_(kernels_of<T>(*active_instruction_set().kernels)),
+        stop_(control) {}
 
   kullback_status run() {
     std::vector<double> values(static_cast<size_t>(request_.rows));
@@ -70,12 +73,14 @@ class SoftmaxDivergence {
     const double scale = weight * request_.scale;
     const double slope =
         scale == 0 ? 0 : scale * (request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row]);
-    RowDivergence<T> divergence_of_row(request_, kernels_, stop_, pool, work, row);
+    GeneratedRowDivergence<T> divergence_of_row(request_, kernels_, stop_, pool, work, divergence_, row);
     const bool differentiate = slope != 0 && (student_gradient != nullptr || teacher_gradient != nullptr);
     double divergence;
-    if (differentiate || request_.student_entropy != nullptr || request_.teacher_entropy != nullptr) {
-      divergence_of_row.take_exponentials(memory_for(student_gradient, work.student_exponentials),
-                                          memory_for(teacher_gradient, work.teacher_exponentials));
+    if (generated() || differentiate || request_.student_entropy != nullptr || request_.teacher_entropy != nullptr) {
+      // The last pass of a generated divergence wants gradients and exponentials side by side.
+      divergence_of_row.take_exponentials(
+          memory_for(generated() ? nullptr : student_gradient, work.student_exponentials),
+          memory_for(generated() ? nullptr : teacher_gradient, work.teacher_exponentials));
       if (stop_.asked()) return 0;
       if (request_.student_entropy != nullptr) {
         request_.student_entropy[row] = divergence_of_row.entropy_of(work.student);
@@ -83,8 +88,10 @@ class SoftmaxDivergence {
       if (request_.teacher_entropy != nullptr) {
         request_.teacher_entropy[row] = divergence_of_row.entropy_of(work.teacher);
       }
-      divergence = divergence_of_row.divergence_and_gradients(differentiate ? student_gradient : nullptr,
-                                                              differentiate ? teacher_gradient : nullptr, slope);
+      T* const student_slopes = differentiate ? student_gradient : nullptr;
+      T* const teacher_slopes = differentiate ? teacher_gradient : nullptr;
+      divergence = generated() ? divergence_of_row.generated(student_slopes, teacher_slopes, slope)
+                               : divergence_of_row.divergence_and_gradients(student_slopes, teacher_slopes, slope);
       work.student_exponentials.trim();
       work.teacher_exponentials.trim();
     } else {
@@ -96,6 +103,10 @@ class SoftmaxDivergence {
     write_statistics(work, row);
     // Of nothing, the last rounding may leave less than nothing.
     return scale == 0 ? 0 : scale * (divergence < 0 ? 0 : divergence);
+  }
+
+  bool generated() const {
+    return divergence_.generator != Generator::kKullbackLeibler && divergence_.generator != Generator::kCrossEntropy;
   }
 
   static T* row_of(void* gradient, int64_t stride, int64_t row) {
@@ -128,6 +139,7 @@ class SoftmaxDivergence {
   }
 
   const Request& request_;
+  const Divergence divergence_;
   const Kernels<T>& kernels_;
   Stop stop_;
 };

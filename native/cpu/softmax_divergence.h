@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "../abi/kullback_backend.h"
+#include "../math/generator.h"
 #include "../math/log_ratio.h"
 
 namespace kullback {
@@ -120,12 +122,12 @@ struct DivergenceTask {
   double excess;  // sum of the gradient before it is scaled: where there is one
 };
 
-// After the second pass: gradient -= exponentials * coefficient.
+// After the second pass: gradient = gradient * scale - exponentials * coefficient.
 template <class T>
 struct CorrectionTask {
   int64_t columns;
   const T* exponentials;
-  T coefficient;
+  T scale, coefficient;
   T* gradient;
 };
 
@@ -142,6 +144,32 @@ struct CentredGradientTask {
   T mean_low;
   T gradient_scale;
   T* gradient;  // [columns]
+};
+
+// Second pass of a divergence that a generator makes.
+template <class T>
+struct GeneratorTask {
+  Generator generator;
+  double parameter;
+  int64_t columns;
+  SoftmaxSide<T> weigher;
+  SoftmaxSide<T> other;
+  RatioOffset<T> ratio;
+  T* weigher_slopes;  // [columns] or NULL
+  T* other_slopes;    // [columns] or NULL
+  // Results
+  double sum;                     // of the terms
+  double weigher_sum, other_sum;  // of the slopes where there are any
+};
+
+// logits[i] = log(a^(1 - k) b^k)
+template <class T>
+struct MixtureTask {
+  int64_t columns;
+  T k;
+  SoftmaxSide<T> weigher;
+  SoftmaxSide<T> other;
+  T* logits;  // [columns]
 };
 
 }  // namespace kullback

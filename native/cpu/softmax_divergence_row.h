@@ -38,6 +38,11 @@ struct SegmentSums {
   double terms, moment, weight, excess;
 };
 
+// What the second pass by a generator found.
+struct SlopeSums {
+  double terms, weigher, other;
+};
+
 // What the first pass found in a segment: the moments of PairExponentialsTask.
 struct SegmentMoments {
   double ratio, other;
@@ -53,6 +58,9 @@ struct Workspace {
   std::vector<SegmentDivergence> divergences;  // one per segment
   std::vector<SegmentMoments> moments;         // one per segment
   std::vector<SegmentSums> sums;               // one per segment
+  std::vector<SlopeSums> slopes;               // one per segment
+  SoftmaxRow<T> mixture;                       // of Renyi's divergence
+  Scratch mixture_exponentials;
 
   static Workspace& of_this_thread() {
     static thread_local Workspace workspace;
@@ -65,14 +73,15 @@ class RowDivergence {
  public:
   // `pool`, if not NULL, works on the row's segments.
   RowDivergence(const kullback_softmax_divergence_request& request, const Kernels<T>& kernels, Stop& stop,
-                ThreadPool* pool, Workspace<T>& work, int64_t row)
+                ThreadPool* pool, Workspace<T>& work, const Divergence& divergence, int64_t row)
       : request_(request),
         kernels_(kernels),
         stop_(stop),
         pool_(pool),
         work_(work),
-        weigher_(student_weighs() ? work.student : work.teacher),
-        other_(student_weighs() ? work.teacher : work.student) {
+        divergence_(divergence),
+        weigher_(divergence.student_weighs ? work.student : work.teacher),
+        other_(divergence.student_weighs ? work.teacher : work.student) {
     begin_side(work.student, request.student, request.student_stride, row, request.student_temperature);
     begin_side(work.teacher, request.teacher, request.teacher_stride, row, request.teacher_temperature);
   }
@@ -130,8 +139,8 @@ class RowDivergence {
   // After take_exponentials: the divergence; and the gradients, in the memory of the exponentials, where they are not
   // NULL. `slope` is what the divergence's derivatives are multiplied by: grad_output, weight and scale together.
   double divergence_and_gradients(T* student_gradient, T* teacher_gradient, double slope) {
-    T* const weigher_gradient = student_weighs() ? student_gradient : teacher_gradient;
-    T* const other_gradient = student_weighs() ? teacher_gradient : student_gradient;
+    T* const weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
+    T* const other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
     const double divergence_in_sums = divergence_of_moments();
     const bool in_sums = !std::isnan(divergence_in_sums);
     SegmentSums sums;
@@ -145,12 +154,11 @@ class RowDivergence {
     return in_sums ? divergence_in_sums : sums.terms;
   }
 
- private:
-  bool student_weighs() const { return request_.divergence == KULLBACK_REVERSE_KL; }
+ protected:
   // The other side's 1 / T divided by the weighing side's.
   double scale_ratio() const { return inverse_temperature(other_.scale) / inverse_temperature(weigher_.scale); }
   bool wants_other_moment() const { return cross_entropy() || !same_temperature(weigher_.scale, other_.scale); }
-  bool cross_entropy() const { return request_.divergence == KULLBACK_CROSS_ENTROPY; }
+  bool cross_entropy() const { return divergence_.generator == Generator::kCrossEntropy; }
 
   static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
     side.logits = static_cast<const T*>(logits) + row * stride;
@@ -357,7 +365,7 @@ class RowDivergence {
       for_each_segment([&](int64_t begin, int64_t columns) {
         const double coefficient = row.excess * gradient_scale * weigher_.factor(begin);
         kernels_.correct_gradient(
-            {columns, weigher_.exponentials + begin, static_cast<T>(coefficient), gradient + begin});
+            {columns, weigher_.exponentials + begin, T{1}, static_cast<T>(coefficient), gradient + begin});
       });
     }
     return row;
@@ -382,6 +390,7 @@ class RowDivergence {
   Stop& stop_;
   ThreadPool* pool_;
   Workspace<T>& work_;
+  const Divergence& divergence_;
   SoftmaxRow<T>& weigher_;
   SoftmaxRow<T>& other_;
 };

@@ -5,7 +5,7 @@
 //   bound    exp 1.3 ulp, exp2 2.2 ulp (baseline 3), expm1 1.8 ulp, log1p 1 ulp, on every instruction set
 //            (test/parity/elementary.test.ts reads these numbers here)
 //   edges    exp overflows to inf and underflows gradually; NaN stays NaN; log1p(-1) = -inf, below NaN
-//   source   Cody and Waite's reduction; P, Q, R by Remez exchange in 200-bit arithmetic
+//   source   Cody and Waite's reduction; P, Q by Remez exchange in 200-bit arithmetic; R: math/log_series.inl.h
 
 template <class V>
 struct Reduced {
@@ -68,14 +68,7 @@ KULLBACK_INLINE V log1p(V x) {
   const V lost = select(less(one, x), one - (sum - x), x - (sum - one));
   const V correction = select(small, constant<V>(0), lost / sum);
   const V s = f / (two + f);
-  const V z = s * s;
-  V series;
-  if constexpr (sizeof(Element<V>) == sizeof(float)) {
-    series = z * polynomial(z, 0.666666687, 0.400001228, 0.285507828, 0.23331356);
-  } else {
-    series = z * polynomial(z, 0.6666666666666666, 0.40000000000000885, 0.2857142857080069, 0.22222222392334998,
-                            0.18181795577318266, 0.15386242959871937, 0.13268689500394615, 0.13087468858172854);
-  }
+  const V series = log_series(s * s);
   const V half_square = f * f * constant<V>(0.5);
   const V tail = fma(k, constant<V>(Bits::log2_low), correction);
   const V log = fma(k, constant<V>(Bits::log2_high), f - (half_square - fma(s, half_square + series, tail)));

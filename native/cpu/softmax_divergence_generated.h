@@ -1,0 +1,134 @@
+// softmax_divergence_generated: one row under a divergence that a generator makes (math/generators.inl.h).
+//
+//   first pass    as everywhere: exponentials of both sides and their sums, here always in memory of their own
+//   second pass   each column's term and slopes, the latter in the gradients' memory
+//   third pass    gradient = slope - probability * (sum of slopes)
+//
+// Renyi's divergence is a logarithm of what the power divergence sums. Where that is far from its middle, and would
+// lose digits or leave the format, the softmax of the mixture a^(1 - k) b^k takes the place of the second and third
+// pass.
+#ifndef KULLBACK_CPU_SOFTMAX_DIVERGENCE_GENERATED_H
+#define KULLBACK_CPU_SOFTMAX_DIVERGENCE_GENERATED_H
+
+#include "softmax_divergence_row.h"
+
+namespace kullback {
+
+template <class T>
+class GeneratedRowDivergence : public RowDivergence<T> {
+ public:
+  using RowDivergence<T>::RowDivergence;
+
+  // After take_exponentials, in memory that is no gradient's: the divergence; and the gradients where they are not
+  // NULL.
+  double generated(T* student_gradient, T* teacher_gradient, double slope) {
+    T* const weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
+    T* const other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
+    const SlopeSums sums = second_pass(weigher_gradient, other_gradient);
+    const double order = divergence_.renyi_order;
+    double value = divergence_.factor * sums.terms, outer = divergence_.factor;
+    if (order != 0) {
+      const double less_one = order * (order - 1) * sums.terms;
+      if (std::fabs(less_one) > kOneLess && !std::isnan(less_one)) {
+        return mixed(student_gradient, teacher_gradient, slope);
+      }
+      value = std::log1p(less_one) / (order - 1);
+      outer = order / (1 + less_one);
+    }
+    centre(weigher_, weigher_gradient, slope * outer, sums.weigher);
+    centre(other_, other_gradient, slope * outer, sums.other);
+    return value;
+  }
+
+ private:
+  using RowDivergence<T>::divergence_;
+  using RowDivergence<T>::kernels_;
+  using RowDivergence<T>::other_;
+  using RowDivergence<T>::request_;
+  using RowDivergence<T>::weigher_;
+  using RowDivergence<T>::work_;
+
+  // So far from 1 may sum a^(1 - k) b^k be for its logarithm to be taken of what it differs by.
+  static constexpr double kOneLess = 0.5;
+
+  SlopeSums second_pass(T* weigher_slopes, T* other_slopes) {
+    work_.slopes.resize(work_.student.sums.size());
+    this->for_each_segment([&](int64_t begin, int64_t columns) {
+      GeneratorTask<T> task;
+      task.generator = divergence_.generator;
+      task.parameter = divergence_.parameter;
+      task.columns = columns;
+      task.weigher = weigher_.segment(begin);
+      task.other = other_.segment(begin);
+      this->set_offset(task, weigher_.maximum, other_.maximum, other_.log_sum - weigher_.log_sum, 0);
+      task.weigher_slopes = weigher_slopes == nullptr ? nullptr : weigher_slopes + begin;
+      task.other_slopes = other_slopes == nullptr ? nullptr : other_slopes + begin;
+      kernels_.generator(task);
+      work_.slopes[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.weigher_sum, task.other_sum};
+    });
+    SlopeSums row = {0, 0, 0};
+    for (const SlopeSums& segment : work_.slopes) {
+      row.terms += segment.terms;
+      row.weigher += segment.weigher;
+      row.other += segment.other;
+    }
+    return row;
+  }
+
+  // From slopes, in place, to the gradient for the logits of `side`.
+  void centre(const SoftmaxRow<T>& side, T* gradient, double slope, double sum_of_slopes) {
+    if (gradient == nullptr) return;
+    const double scale = slope * inverse_temperature(side.scale);
+    this->for_each_segment([&](int64_t begin, int64_t columns) {
+      kernels_.correct_gradient({columns, side.exponentials + begin, static_cast<T>(scale),
+                                 static_cast<T>(scale * sum_of_slopes * side.factor(begin)), gradient + begin});
+    });
+  }
+
+  // Renyi's divergence from the softmax of the mixture, which is neither side's.
+  double mixed(T* student_gradient, T* teacher_gradient, double slope) {
+    SoftmaxRow<T>& mixture = work_.mixture;
+    T* const memory = work_.mixture_exponentials.template reserve<T>(request_.columns);
+    mixture.logits = mixture.exponentials = memory;
+    mixture.scale = softmax_scale<T>(1);
+    mixture.prepare(request_.columns);
+    this->for_each_segment([&](int64_t begin, int64_t columns) {
+      MixtureTask<T> task;
+      task.columns = columns;
+      task.k = static_cast<T>(divergence_.parameter);
+      task.weigher = weigher_.segment(begin);
+      task.other = other_.segment(begin);
+      task.logits = memory + begin;
+      kernels_.mixture(task);
+      this->exponentiate(mixture, begin, columns, static_cast<size_t>(begin / kSegmentColumns), memory + begin);
+    });
+    mixture.merge();
+    const double order = divergence_.renyi_order;
+    write_difference(mixture, work_.student, student_gradient, -slope);
+    write_difference(mixture, work_.teacher, teacher_gradient, slope * order / (order - 1));
+    work_.mixture_exponentials.trim();
+    // A column that only the other side lacks, where that is infinitely far; or no column that both have.
+    if (std::isinf(mixture.maximum)) return std::numeric_limits<double>::infinity();
+    return mixture.log_sum_exp() / (order - 1);
+  }
+
+  // slope * (mixture - side) / T
+  void write_difference(const SoftmaxRow<T>& mixture, const SoftmaxRow<T>& side, T* gradient, double slope) {
+    if (gradient == nullptr) return;
+    this->for_each_segment([&](int64_t begin, int64_t columns) {
+      DifferenceTask<T> task;
+      task.columns = columns;
+      task.weigher_exponentials = side.exponentials + begin;
+      task.other_exponentials = mixture.exponentials + begin;
+      task.weigher_factor = static_cast<T>(side.factor(begin));
+      task.other_factor = static_cast<T>(mixture.factor(begin));
+      task.gradient_scale = static_cast<T>(slope * inverse_temperature(side.scale));
+      task.gradient = gradient + begin;
+      kernels_.difference_gradient(task);
+    });
+  }
+};
+
+}  // namespace kullback
+
+#endif  // KULLBACK_CPU_SOFTMAX_DIVERGENCE_GENERATED_H

@@ -1,0 +1,152 @@
+// softmax_divergence by a generator (math/generators.inl.h), after the first pass, over one segment of one row.
+//   formula  math/generators.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
+//   shapes   one segment (<= kSegmentColumns) of one row a call; exponentials, slopes, gradients [columns]
+//   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), the rest in the second-level
+//   cache work     about 60 operations a column, at most 1 exponential and 3 divisions; binds: arithmetic stable   u:
+//   see Distance; each term as one function of u, none as a difference of large ones order    8 vectors of 16 (8)
+//   lanes, from there on in float64: over blocks of 1024 columns, segments edges    every column is looked at with
+//   care, since where a divergence is finite depends on the generator bound    docs/softmax-divergence.md, tests "error
+//   bound";  speed: bench/softmax-divergence
+
+// The scalars of a task as vectors.
+template <class V>
+struct GeneratorVectors {
+  SideVectors<V> weigher, other;
+  V weigher_factor, other_factor;
+  LogRatio<V> ratio;
+
+  explicit KULLBACK_INLINE GeneratorVectors(const GeneratorTask<Element<V>>& task)
+      : weigher(task.weigher),
+        other(task.other),
+        weigher_factor(V::all(task.weigher.factor)),
+        other_factor(V::all(task.other.factor)),
+        ratio(task.ratio) {}
+
+  template <Distance kDistance, bool Whole>
+  KULLBACK_INLINE Column<V> column(const GeneratorTask<Element<V>>& task, int64_t i, int rest) const {
+    constexpr double lowest = -FloatBits<Element<V>>::infinity;
+    const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
+    const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, lowest);
+    Column<V> at;
+    at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
+    at.b = load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
+    // What neither side has is no difference between them, even where both logits are -inf.
+    const auto nowhere = both(equal(at.a, constant<V>(0)), equal(at.b, constant<V>(0)));
+    at.u = zero_where(nowhere, ratio.template of<kDistance, true>(weigher_logits, other_logits, weigher, other));
+    at.log_b = constant<V>(0);
+    return at;
+  }
+};
+
+template <class V>
+struct SlopeSums {
+  V terms, weighers, others;
+  KULLBACK_INLINE SlopeSums() : terms(constant<V>(0)), weighers(constant<V>(0)), others(constant<V>(0)) {}
+};
+
+template <class V>
+struct SlopeTotals {
+  Total<V> terms, weighers, others;
+  KULLBACK_INLINE SlopeTotals() {}
+  KULLBACK_INLINE void add(const SlopeSums<V>& sums) {
+    terms.add(sums.terms);
+    weighers.add(sums.weighers);
+    others.add(sums.others);
+  }
+};
+
+template <class Formula, Distance kDistance, bool Whole, class V>
+static KULLBACK_INLINE void generator_lanes(const Formula& formula, const GeneratorVectors<V>& with,
+                                            const GeneratorTask<Element<V>>& task, int64_t i, int rest,
+                                            SlopeSums<V>& sums) {
+  const Slopes<V> slopes = formula.of(with.template column<kDistance, Whole>(task, i, rest));
+  sums.terms = sums.terms + slopes.term;
+  if (task.weigher_slopes != nullptr) {
+    store_lanes<V, Whole>(slopes.a, task.weigher_slopes + i, rest);
+    sums.weighers = sums.weighers + slopes.a;
+  }
+  if (task.other_slopes != nullptr) {
+    store_lanes<V, Whole>(slopes.b, task.other_slopes + i, rest);
+    sums.others = sums.others + slopes.b;
+  }
+}
+
+template <class V, class Formula, Distance kDistance>
+static void generator_of_segment(GeneratorTask<Element<V>>& task) {
+  const Formula formula(task.parameter);
+  const GeneratorVectors<V> with(task);
+  const int64_t whole = task.columns / V::lanes * V::lanes;
+  task.sum = task.weigher_sum = task.other_sum = 0;
+  for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
+    const Span span = span_of<V>(block, task.columns);
+    const int64_t whole_end = span.begin + span.whole;
+    SlopeTotals<V> totals;
+    for (int64_t i = span.begin; i < whole_end;) {
+      const int64_t end = group_end<V>(i, whole_end, kGroupVectors);
+      SlopeSums<V> sums;
+      for (; i < end; i += V::lanes) generator_lanes<Formula, kDistance, true>(formula, with, task, i, 0, sums);
+      totals.add(sums);
+    }
+    if (span.rest > 0) {
+      SlopeSums<V> sums;
+      generator_lanes<Formula, kDistance, false>(formula, with, task, whole, span.rest, sums);
+      totals.add(sums);
+    }
+    task.sum += totals.terms.value();
+    task.weigher_sum += totals.weighers.value();
+    task.other_sum += totals.others.value();
+  }
+}
+
+template <class V, template <class> class Formula>
+static inline void generator_with(GeneratorTask<Element<V>>& task) {
+  switch (task.ratio.distance) {
+    case Distance::kClose:
+      return generator_of_segment<V, Formula<V>, Distance::kClose>(task);
+    case Distance::kShifted:
+      return generator_of_segment<V, Formula<V>, Distance::kShifted>(task);
+    case Distance::kApart:
+      return generator_of_segment<V, Formula<V>, Distance::kApart>(task);
+  }
+}
+
+template <class V>
+static void generator(GeneratorTask<Element<V>>& task) {
+  switch (task.generator) {
+    case Generator::kJeffreys:
+      return generator_with<V, Jeffreys>(task);
+    case Generator::kTotalVariation:
+      return generator_with<V, TotalVariation>(task);
+    case Generator::kPowerDivergence:
+      return generator_with<V, PowerDivergence>(task);
+    case Generator::kJensenShannon:
+      return generator_with<V, JensenShannon>(task);
+    case Generator::kSkew:
+      return generator_with<V, Skew>(task);
+    case Generator::kKullbackLeibler:
+    case Generator::kCrossEntropy:
+      return;  // have passes of their own
+  }
+}
+
+// log(a^(1 - k) b^k) of each column, whose sum may be beyond the format while its logarithm is not.
+template <class V, bool Whole>
+static KULLBACK_INLINE void mixture_lanes(const SideVectors<V>& weigher, const SideVectors<V>& other, V k,
+                                          const MixtureTask<Element<V>>& task, int64_t i, int rest) {
+  const V lowest = constant<V>(-FloatBits<Element<V>>::infinity);
+  const V log_a = weigher.log_probability(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0));
+  const V log_b = other.log_probability(load_lanes<V, Whole>(task.other.logits + i, rest, 0));
+  const V mixed = fma(k, log_b, (constant<V>(1) - k) * log_a);
+  // The side that weighs has a positive part in the mixture: what it has not, the mixture has not.
+  store_lanes<V, Whole>(select(equal(log_a, lowest), lowest, mixed), task.logits + i, rest);
+}
+
+template <class V>
+static void mixture(MixtureTask<Element<V>>& task) {
+  const SideVectors<V> weigher(task.weigher), other(task.other);
+  const V k = constant<V>(task.k);
+  const int64_t whole = task.columns / V::lanes * V::lanes;
+  for (int64_t i = 0; i < whole; i += V::lanes) mixture_lanes<V, true>(weigher, other, k, task, i, 0);
+  const int rest = static_cast<int>(task.columns - whole);
+  if (rest > 0) mixture_lanes<V, false>(weigher, other, k, task, whole, rest);
+}
