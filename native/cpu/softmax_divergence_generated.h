@@ -28,12 +28,10 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     const double order = divergence_.renyi_order;
     double value = divergence_.factor * sums.terms, outer = divergence_.factor;
     if (order != 0) {
-      const double less_one = order * (order - 1) * sums.terms;
-      if (std::fabs(less_one) > kOneLess && !std::isnan(less_one)) {
-        return mixed(student_gradient, teacher_gradient, slope);
-      }
-      value = std::log1p(less_one) / (order - 1);
-      outer = order / (1 + less_one);
+      const double excess = mixture_excess(divergence_, sums.terms);
+      if (!(std::fabs(excess) <= kSmallExcess)) return mixed(student_gradient, teacher_gradient, slope);
+      value = std::log1p(excess) / (order - 1);
+      outer = order / (1 + excess);
     }
     centre(weigher_, weigher_gradient, slope * outer, sums.weigher);
     centre(other_, other_gradient, slope * outer, sums.other);
@@ -47,9 +45,6 @@ class GeneratedRowDivergence : public RowDivergence<T> {
   using RowDivergence<T>::request_;
   using RowDivergence<T>::weigher_;
   using RowDivergence<T>::work_;
-
-  // So far from 1 may sum a^(1 - k) b^k be for its logarithm to be taken of what it differs by.
-  static constexpr double kOneLess = 0.5;
 
   SlopeSums second_pass(T* weigher_slopes, T* other_slopes) {
     work_.slopes.resize(work_.student.sums.size());
@@ -103,13 +98,13 @@ class GeneratedRowDivergence : public RowDivergence<T> {
       this->exponentiate(mixture, begin, columns, static_cast<size_t>(begin / kSegmentColumns), memory + begin);
     });
     mixture.merge();
-    const double order = divergence_.renyi_order;
-    write_difference(mixture, work_.student, student_gradient, -slope);
-    write_difference(mixture, work_.teacher, teacher_gradient, slope * order / (order - 1));
+    write_difference(mixture, work_.student, student_gradient, slope * mixture_slope(divergence_, true));
+    write_difference(mixture, work_.teacher, teacher_gradient, slope * mixture_slope(divergence_, false));
     work_.mixture_exponentials.trim();
     // A column that only the other side lacks, where that is infinitely far; or no column that both have.
-    if (std::isinf(mixture.maximum)) return std::numeric_limits<double>::infinity();
-    return mixture.log_sum_exp() / (order - 1);
+    const bool softmaxes = !std::isnan(weigher_.log_sum + other_.log_sum);
+    if (softmaxes && std::isinf(mixture.maximum)) return std::numeric_limits<double>::infinity();
+    return mixture.log_sum_exp() / (divergence_.renyi_order - 1);
   }
 
   // slope * (mixture - side) / T

@@ -45,6 +45,7 @@ template <class V>
 KULLBACK_INLINE bool equal(V a, V b) {
   return a == b;
 }
+KULLBACK_INLINE bool both(bool a, bool b) { return a && b; }
 template <class V>
 KULLBACK_INLINE V select(bool condition, V yes, V no) {
   return condition ? yes : no;
@@ -56,11 +57,45 @@ KULLBACK_INLINE double power_of_two(double shifted) {
   return __longlong_as_double(__double_as_longlong(shifted) << 52);
 }
 
+// x = 2^n mantissa, sqrt(1/2) <= mantissa < sqrt(2), of a normal number.
+KULLBACK_INLINE float split_exponent(float x, float& mantissa) {
+  using Bits = FloatBits<float>;
+  const unsigned shifted = static_cast<unsigned>(__float_as_int(x)) + (Bits::one - Bits::sqrt_half);
+  mantissa = __int_as_float(static_cast<int>((shifted & 0x007fffffu) + Bits::sqrt_half));
+  return static_cast<float>(static_cast<int>(shifted >> 23) - 127);
+}
+KULLBACK_INLINE double split_exponent(double x, double& mantissa) {
+  using Bits = FloatBits<double>;
+  const auto shifted = static_cast<unsigned long long>(__double_as_longlong(x)) + (Bits::one - Bits::sqrt_half);
+  mantissa = __longlong_as_double(static_cast<long long>((shifted & 0x000fffffffffffffull) + Bits::sqrt_half));
+  return static_cast<double>(static_cast<int>(shifted >> 52) - 1023);
+}
+
 #include "../math/polynomial.inl.h"
 #include "../math/exp2.inl.h"
+#include "../math/log_series.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
+#include "../math/generators.inl.h"
 #include "../math/log_ratio.inl.h"
+
+// The two that have passes of their own on the CPU, as the generators are. Slopes may have any multiple of their side's
+// probabilities added: what makes their sum 0 takes it away.
+template <class V>
+struct KullbackLeiblerSlopes {
+  KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
+    if (at.a == 0) return {KullbackLeibler::weightless_term(at), 0, at.b};
+    return {KullbackLeibler::term(at), at.a * KullbackLeibler::score(at), pull(at)};
+  }
+};
+
+template <class V>
+struct CrossEntropySlopes {
+  KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
+    if (at.a == 0) return {CrossEntropy::weightless_term(at), 0, at.b};
+    return {CrossEntropy::term(at), at.a * CrossEntropy::score(at), pull(at)};
+  }
+};
 
 }  // namespace kullback::device
 

@@ -48,12 +48,12 @@ Plan choose(int64_t columns, size_t shared_limit, unsigned largest_cluster) {
   return {Plan::kStreaming, 1};
 }
 
-template <class T, class Formula>
+template <class T, class Formulas>
 void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArguments<T>& arguments) {
   const auto limit = static_cast<size_t>(device.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   using Block = BlockTeam<kBlockThreads>;
   using Warp = WarpTeam<kWarpThreads>;
-  const auto resident = softmax_divergence<T, Formula, Block, true>;
+  const auto resident = softmax_divergence<T, Formulas, Block, true>;
   const Plan plan = choose<T>(arguments.columns, limit, device.largest_cluster(resident, kBlockThreads));
   SharedSize size;
   const auto blocks = [&](unsigned rows_per_block) {
@@ -64,13 +64,13 @@ void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArg
     case Plan::kWarp: {
       SoftmaxDivergenceShared<T, Warp, false>(size, 0);
       const LaunchShape shape = {dim3(blocks(Warp::kTeamsPerBlock)), dim3(kWarpThreads), size.bytes(), 1};
-      return check(launch(softmax_divergence<T, Formula, Warp, false>, shape, stream, arguments),
+      return check(launch(softmax_divergence<T, Formulas, Warp, false>, shape, stream, arguments),
                    "launching softmax_divergence, a warp a row");
     }
     case Plan::kStreaming: {
       SoftmaxDivergenceShared<T, Block, false>(size, 0);
       const LaunchShape shape = {dim3(blocks(1)), dim3(kBlockThreads), size.bytes(), 1};
-      return check(launch(softmax_divergence<T, Formula, Block, false>, shape, stream, arguments),
+      return check(launch(softmax_divergence<T, Formulas, Block, false>, shape, stream, arguments),
                    "launching softmax_divergence, streaming");
     }
     case Plan::kResident: {
@@ -170,8 +170,9 @@ class SoftmaxDivergence {
                                         request_.student_stride, request_.student_temperature, first);
     const SoftmaxSide<T> teacher = side(slot, teacher_, request_.teacher, request_.teacher_gradient,
                                         request_.teacher_stride, request_.teacher_temperature, first);
-    const bool student_weighs = request_.divergence == KULLBACK_REVERSE_KL;
     SoftmaxDivergenceArguments<T> arguments = {};
+    arguments.divergence = divergence_of(request_.divergence, request_.parameter);
+    const bool student_weighs = arguments.divergence.student_weighs;
     arguments.rows = rows;
     arguments.columns = request_.columns;
     arguments.weigher = student_weighs ? student : teacher;
@@ -183,10 +184,17 @@ class SoftmaxDivergence {
     arguments.grad_output = request_.grad_output;
     arguments.values = staging_.at<double>(slot, row_values_);
     arguments.argmax_agreement = staging_.at<uint8_t>(slot, argmax_agreement_);
-    if (request_.divergence == KULLBACK_CROSS_ENTROPY) {
-      launch_rows<T, device::CrossEntropy>(device_, slot.stream, arguments);
-    } else {
-      launch_rows<T, device::KullbackLeibler>(device_, slot.stream, arguments);
+    switch (arguments.divergence.generator) {
+      case Generator::kKullbackLeibler:
+        return launch_rows<T, Only<device::KullbackLeiblerSlopes>>(device_, slot.stream, arguments);
+      case Generator::kCrossEntropy:
+        return launch_rows<T, Only<device::CrossEntropySlopes>>(device_, slot.stream, arguments);
+      case Generator::kJeffreys:
+      case Generator::kTotalVariation:
+      case Generator::kPowerDivergence:
+      case Generator::kJensenShannon:
+      case Generator::kSkew:
+        return launch_rows<T, Generated>(device_, slot.stream, arguments);
     }
   }
 

@@ -1,8 +1,8 @@
 // softmax_divergence on the GPU: value and gradients of D(teacher || student), row by row, from logits.
-//   formula  math/divergence.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
-//   shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a row
-//   traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient
-//   work     4 exponentials a column; 2 more where a gradient finds nothing kept of the pass before it (the weighing
+//   formula  math/divergence.inl.h, math/generators.inl.h; a, b: the probabilities of the weighing and of the other
+//   side, u = log b - log a shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a
+//   row traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient work
+//   4 exponentials a column; 2 more where a gradient finds nothing kept of the pass before it (the weighing
 //            side's, and all that are not resident), 2 more with entropies; binds: memory
 //   stable   (x - maximum) * scale, never x * scale - maximum;  u: math/log_ratio.inl.h
 //   order    a thread's columns in groups of 2 vectors, from there on in float64: threads, warps, blocks (team.h)
@@ -11,118 +11,46 @@
 #ifndef KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH
 #define KULLBACK_CUDA_SOFTMAX_DIVERGENCE_CUH
 
-#include "formulas.h"
-#include "team.h"
+#include "softmax_row.cuh"
 
 namespace kullback {
 
-// What a thread loads at a time: 16 bytes.
-template <class T>
-constexpr unsigned kVector = 16 / sizeof(T);
-// How many vectors a thread adds in their own type before it goes on in float64.
-constexpr unsigned kGroupVectors = 2;
-
-// One side of all rows.
-template <class T>
-struct SoftmaxSide {
-  const T* logits;  // [rows, stride]
-  T* gradient;      // [rows, stride] or NULL
-  int64_t stride;
-  SoftmaxScale<T> scale;
-  bool whole_vectors;   // logits, gradient and stride are multiples of 16 bytes
-  double* log_sum_exp;  // [rows] or NULL
-  double* entropy;      // [rows] or NULL
-};
-
-template <class T>
-struct SoftmaxDivergenceArguments {
-  int64_t rows, columns;
-  SoftmaxSide<T> weigher, other;
-  const double* row_weights;   // [rows] or NULL
-  const uint8_t* row_mask;     // [rows] or NULL
-  const double* grad_outputs;  // [rows] or NULL
-  double scale, grad_output;
-  double* values;             // [rows]
-  uint8_t* argmax_agreement;  // [rows] or NULL
-};
-
-// The columns of a row that one part (block of a cluster) has: whole vectors, but for the last.
-template <class T>
-__host__ __device__ constexpr int64_t columns_per_part(int64_t columns, unsigned parts) {
-  return int64_t(round_up(size_t((columns + parts - 1) / parts), kVector<T>));
-}
-
-// What the first two looks at a row taught of one side.
-template <class T>
-struct SideNumbers {
-  T maximum;
-  T factor;   // probability = exponential * factor
-  T log_sum;  // log sum exp((x - maximum) / T), kept apart from the maximum
-};
-
-template <class T>
-struct RowNumbers {
-  SideNumbers<T> weigher, other;
-  RatioOffset<T> ratio;
-};
-
-template <class T, class Team, bool kResident>
-struct SoftmaxDivergenceShared {
-  Team team;
-  RowNumbers<T>* numbers;  // one
-  T *weigher, *other;      // [columns of this part]: logits; after the second pass a, and b - a
-
-#pragma nv_exec_check_disable
-  template <class Arena>
-  __host__ __device__ SoftmaxDivergenceShared(Arena& arena, int64_t columns_of_part)
-      : team(arena),
-        numbers(arena.template take<RowNumbers<T>>(1)),
-        weigher(kResident ? arena.template take<T>(unsigned(columns_of_part)) : nullptr),
-        other(kResident ? arena.template take<T>(unsigned(columns_of_part)) : nullptr) {}
-};
-
-// A thread's sums: groups in T, all of them in float64. The columns of a vector are added apart if kLanes is as large,
-// where one of them may be so large that it would round the others away.
-template <class T, unsigned kCount, unsigned kLanes>
-class GroupedSums {
- public:
-  // `fine`: each vector goes on in float64, where the result would show the rounding of groups.
-  __device__ explicit GroupedSums(bool fine) : vectors_per_group_(fine ? 1 : kGroupVectors) {
-    for (unsigned i = 0; i < kCount; ++i) total[i] = 0;
-    for (unsigned i = 0; i < kCount * kLanes; ++i) group_[i] = 0;
+// Formulas: body(formula) for the one that a kernel is made for, or for that of its arguments.
+template <template <class> class Formula>
+struct Only {
+  template <class T, class Body>
+  __device__ static void with(const Divergence&, const Body& body) {
+    body(Formula<T>());
   }
-  __device__ void add(unsigned index, unsigned column, T value) { group_[index * kLanes + column % kLanes] += value; }
-  __device__ void end_vector() {
-    if (++vectors_ % vectors_per_group_ == 0) fold();
-  }
-  __device__ void fold() {
-    for (unsigned i = 0; i < kCount * kLanes; ++i) {
-      total[i / kLanes] += double(group_[i]);
-      group_[i] = 0;
+};
+
+struct Generated {
+  template <class T, class Body>
+  __device__ static void with(const Divergence& divergence, const Body& body) {
+    switch (divergence.generator) {
+      case Generator::kJeffreys:
+        return body(device::Jeffreys<T>(divergence.parameter));
+      case Generator::kTotalVariation:
+        return body(device::TotalVariation<T>(divergence.parameter));
+      case Generator::kPowerDivergence:
+        return body(device::PowerDivergence<T>(divergence.parameter));
+      case Generator::kJensenShannon:
+        return body(device::JensenShannon<T>(divergence.parameter));
+      case Generator::kSkew:
+        return body(device::Skew<T>(divergence.parameter));
+      case Generator::kKullbackLeibler:
+      case Generator::kCrossEntropy:
+        return;  // have kernels of their own
     }
   }
-
-  double total[kCount];
-
- private:
-  T group_[kCount * kLanes];
-  unsigned vectors_ = 0, vectors_per_group_;
 };
 
-template <class T, class Formula, class Team, bool kResident>
-class RowDivergence {
- public:
-  static constexpr unsigned kWidth = kVector<T>;
-  using Arguments = SoftmaxDivergenceArguments<T>;
-  using Shared = SoftmaxDivergenceShared<T, Team, kResident>;
+template <class T, class Formulas, class Team, bool kResident>
+class RowDivergence : public SoftmaxRow<T, Team, kResident> {
+  using Row = SoftmaxRow<T, Team, kResident>;
 
-  __device__ RowDivergence(const Arguments& arguments, Shared& shared, int64_t row)
-      : arguments_(arguments), team_(shared.team), shared_(shared), row_(row) {
-    const int64_t columns = columns_per_part<T>(arguments.columns, team_.parts());
-    begin_ = columns * team_.part();
-    count_ = arguments.columns - begin_;
-    count_ = count_ < 0 ? 0 : count_ < columns ? count_ : columns;
-  }
+ public:
+  using Row::Row;
 
   __device__ void run() {
     const double weight = arguments_.row_weights == nullptr ? 1 : arguments_.row_weights[row_];
@@ -132,337 +60,199 @@ class RowDivergence {
     // A factor of 0 gives an exact 0 whatever the row holds.
     const double slope = scale == 0 || grad_output == 0 ? 0 : scale * grad_output;
     if (arguments_.row_mask != nullptr && arguments_.row_mask[row_] == 0) {
-      write_nothing();
+      this->write_nothing();
       return;
     }
-    find_softmaxes();
-    if (arguments_.weigher.entropy != nullptr || arguments_.other.entropy != nullptr) write_entropies();
-    if (arguments_.argmax_agreement != nullptr) write_agreement();
-    double sums[4];
-    second_pass(sums);
-    if (slope == 0) {
-      clear(arguments_.weigher, 0);
-      clear(arguments_.other, 0);
-    } else {
-      write_gradients(sums, slope);
-      clear(arguments_.weigher, arguments_.columns);
-      clear(arguments_.other, arguments_.columns);
-    }
+    this->find_softmaxes();
+    if (arguments_.weigher.entropy != nullptr || arguments_.other.entropy != nullptr) this->write_entropies();
+    if (arguments_.argmax_agreement != nullptr) this->write_agreement();
+    const double value = divergence_and_gradients(slope);
+    this->clear(arguments_.weigher, slope == 0 ? 0 : arguments_.columns);
+    this->clear(arguments_.other, slope == 0 ? 0 : arguments_.columns);
     // Of nothing, the last rounding may leave less than nothing.
-    if (team_.leads()) arguments_.values[row_] = scale == 0 ? 0 : scale * (sums[kTerms] < 0 ? 0 : sums[kTerms]);
+    if (team_.leads()) arguments_.values[row_] = scale == 0 ? 0 : scale * (value < 0 ? 0 : value);
   }
 
  private:
-  enum { kTerms, kMoment, kWeight, kExcess };
+  using Row::arguments_;
+  using Row::kWidth;
+  using Row::numbers_;
+  using Row::row_;
+  using Row::shared_;
+  using Row::team_;
 
-  // Logits of a thread's vector that begins at column i of this part; -inf, which counts nothing, beyond its end.
-  __device__ void load(const SoftmaxSide<T>& side, int64_t i, T (&to)[kWidth]) const {
-    const T* const from = side.logits + row_ * side.stride + begin_ + i;
-    if (side.whole_vectors && i + kWidth <= count_) {
-      const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(from);
-      for (unsigned k = 0; k < kWidth; ++k) to[k] = pack.element[k];
-    } else {
-      for (unsigned k = 0; k < kWidth; ++k) to[k] = i + k < count_ ? from[k] : T(-INFINITY);
+  // Sums over columns: of the terms, of the slopes of either side, and of what either side's probabilities are.
+  enum { kTerms, kWeigherSlope, kOtherSlope, kWeigher, kOther, kSums };
+
+  __device__ double divergence_and_gradients(double slope) {
+    double sums[kSums];
+    second_pass(sums);
+    const Divergence& divergence = arguments_.divergence;
+    double outer = divergence.factor, value = divergence.factor * sums[kTerms];
+    if (divergence.renyi_order != 0) {
+      const double excess = mixture_excess(divergence, sums[kTerms]);
+      if (!(fabs(excess) <= kSmallExcess)) return mixed(slope);
+      value = log1p(excess) / (divergence.renyi_order - 1);
+      outer = divergence.renyi_order / (1 + excess);
     }
-  }
-  __device__ static void load(const T* resident, int64_t i, T (&to)[kWidth]) {
-    const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(resident + i);
-    for (unsigned k = 0; k < kWidth; ++k) to[k] = pack.element[k];
-  }
-  __device__ static void keep(T* resident, int64_t i, const T (&from)[kWidth]) {
-    Pack<T, kWidth> pack;
-    for (unsigned k = 0; k < kWidth; ++k) pack.element[k] = from[k];
-    *reinterpret_cast<Pack<T, kWidth>*>(resident + i) = pack;
-  }
-  __device__ void load_pair(int64_t i, T (&weigher)[kWidth], T (&other)[kWidth]) const {
-    if constexpr (kResident) {
-      load(shared_.weigher, i, weigher);
-      load(shared_.other, i, other);
-    } else {
-      load(arguments_.weigher, i, weigher);
-      load(arguments_.other, i, other);
-    }
-  }
-  __device__ void store(const SoftmaxSide<T>& side, int64_t i, const T (&from)[kWidth]) const {
-    T* const to = side.gradient + row_ * side.stride + begin_ + i;
-    if (side.whole_vectors && i + kWidth <= count_) {
-      Pack<T, kWidth> pack;
-      for (unsigned k = 0; k < kWidth; ++k) pack.element[k] = from[k];
-      *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
-    } else {
-      for (unsigned k = 0; k < kWidth; ++k) {
-        if (i + k < count_) to[k] = from[k];
-      }
-    }
+    if (slope != 0) write_gradients(sums, slope * outer);
+    return value;
   }
 
-  // body(first column) for each vector of this thread's.
-  template <class Body>
-  __device__ void for_each_vector(const Body& body) const {
-    for (int64_t i = int64_t(team_.rank()) * kWidth; i < count_; i += int64_t(team_.size()) * kWidth) body(i);
-  }
-
-  // Sends a thread's vector on its way to shared memory.
-  __device__ void fetch(const SoftmaxSide<T>& side, T* resident, int64_t i) const {
-    const T* const from = side.logits + row_ * side.stride + begin_ + i;
-    if (side.whole_vectors && i + kWidth <= count_) {
-      copy_async<16>(resident + i, from);
-    } else {
-      for (unsigned k = 0; k < kWidth; ++k) {
-        if (i + k < count_) {
-          copy_async<sizeof(T)>(resident + i + k, from + k);
-        } else {
-          resident[i + k] = T(-INFINITY);
+  __device__ void second_pass(double (&result)[kSums]) {
+    GroupedSums<T, kSums, 1> sums(arguments_.weigher.gradient != nullptr);
+    const bool keeps = keeps_slopes();
+    Formulas::template with<T>(arguments_.divergence, [&](const auto& formula) {
+      this->for_each_vector([&](int64_t i) {
+        T weigher[kWidth], other[kWidth];
+        this->load_pair(i, weigher, other);
+        for (unsigned k = 0; k < kWidth; ++k) {
+          const device::Column<T> at = this->column(weigher[k], other[k]);
+          const device::Slopes<T> slopes = formula.of(at);
+          sums.add(kTerms, k, slopes.term);
+          sums.add(kWeigherSlope, k, slopes.a);
+          sums.add(kOtherSlope, k, slopes.b);
+          sums.add(kWeigher, k, at.a);
+          sums.add(kOther, k, at.b);
+          weigher[k] = at.b;
+          other[k] = slopes.b;
         }
-      }
-    }
-  }
-
-  // The maxima, the sums, and what follows from them for both sides.
-  __device__ void find_softmaxes() {
-    if constexpr (kResident) {
-      // All of the row is on its way at once. No barrier follows, since each thread reads what it has fetched itself.
-      for_each_vector([&](int64_t i) {
-        fetch(arguments_.weigher, shared_.weigher, i);
-        fetch(arguments_.other, shared_.other, i);
+        sums.end_vector();
+        if (keeps) {
+          this->keep(shared_.weigher, i, weigher);
+          this->keep(shared_.other, i, other);
+        }
       });
-      commit_copies();
-      wait_copies<0>();
-    }
-    double maxima[2] = {-INFINITY, -INFINITY};
-    for_each_vector([&](int64_t i) {
-      T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
-      T largest_weigher = weigher[0], largest_other = other[0];
-      for (unsigned k = 1; k < kWidth; ++k) {
-        largest_weigher = device::maximum(weigher[k], largest_weigher);
-        largest_other = device::maximum(other[k], largest_other);
-      }
-      maxima[0] = Largest::of(double(largest_weigher), maxima[0]);
-      maxima[1] = Largest::of(double(largest_other), maxima[1]);
-    });
-    team_.template reduce<Largest>(maxima);
-
-    const T weigher_maximum = T(maxima[0]), other_maximum = T(maxima[1]);
-    GroupedSums<T, 2, kWidth> sums(false);
-    for_each_vector([&](int64_t i) {
-      T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
-      for (unsigned k = 0; k < kWidth; ++k) {
-        sums.add(0, k, exponential(arguments_.weigher, weigher[k] - weigher_maximum));
-        sums.add(1, k, exponential(arguments_.other, other[k] - other_maximum));
-      }
-      sums.end_vector();
     });
     sums.fold();
     team_.template reduce<Sum>(sums.total);
-    numbers_ = team_.from_leader(shared_.numbers, [&] { return numbers_of(maxima, sums.total); });
+    for (unsigned i = 0; i < kSums; ++i) result[i] = sums.total[i];
   }
 
-  // Logarithms in float64 are dear on many GPUs: one thread computes them for all.
-  __device__ RowNumbers<T> numbers_of(const double (&maxima)[2], const double (&sums)[2]) const {
-    const double log_sums[2] = {log(sums[0]), log(sums[1])};
-    RowNumbers<T> numbers;
-    numbers.weigher = {T(maxima[0]), T(1 / sums[0]), T(log_sums[0])};
-    numbers.other = {T(maxima[1]), T(1 / sums[1]), T(log_sums[1])};
-    numbers.ratio = ratio_offset(maxima[0], maxima[1], log_sums[1] - log_sums[0], 0, arguments_.weigher.scale,
-                                 arguments_.other.scale);
-    if (team_.part() == 0) {
-      write_log_sum_exp(arguments_.weigher, maxima[0], log_sums[0]);
-      write_log_sum_exp(arguments_.other, maxima[1], log_sums[1]);
+  // Whether the resident logits may give way to b and its slope, which is all that the other side's gradient needs.
+  __device__ bool keeps_slopes() const {
+    return kResident && arguments_.weigher.gradient == nullptr && arguments_.divergence.renyi_order == 0;
+  }
+
+  // Slopes sum to 0 once each has given up its share of their sum, which also takes away what log ratios have in common
+  // as the error of the log-sum-exps.
+  struct Centre {
+    T high, low, scale;
+    __device__ T of(T slope, T probability) const {
+      return device::fnma(probability, low, device::fnma(probability, high, slope)) * scale;
     }
-    return numbers;
-  }
-
-  __device__ void write_log_sum_exp(const SoftmaxSide<T>& side, double maximum, double log_sum) const {
-    if (side.log_sum_exp != nullptr) side.log_sum_exp[row_] = maximum * inverse_temperature(side.scale) + log_sum;
-  }
-
-  struct SideScalars {
-    T maximum, scale, scale_low;
   };
-  __device__ static SideScalars scalars(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers) {
-    return {numbers.maximum, side.scale.inverse_temperature, side.scale.inverse_temperature_low};
+  __device__ static Centre centre(const SoftmaxSide<T>& side, double slope_sum, double sum, double slope) {
+    Centre centre;
+    split(slope_sum / sum, centre.high, centre.low);
+    centre.scale = T(slope * inverse_temperature(side.scale));
+    return centre;
   }
 
-  __device__ static T exponential(const SoftmaxSide<T>& side, T below_maximum) {
-    count_exponential();
-    const T lowest = T(FloatBits<T>::exp2_low) / side.scale.power_scale;
-    return device::exp2_product(below_maximum, side.scale.power_scale, side.scale.power_scale_low, lowest);
-  }
-  __device__ static T probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
-    return exponential(side, logit - numbers.maximum) * numbers.factor;
-  }
-  __device__ static T log_probability(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
-    return (logit - numbers.maximum) * side.scale.inverse_temperature - numbers.log_sum;
-  }
-
-  __device__ device::Column<T> column(T weigher, T other) const {
-    const device::LogRatio<T> ratio(numbers_.ratio);
-    device::Column<T> at;
-    at.a = probability(arguments_.weigher, numbers_.weigher, weigher);
-    at.b = probability(arguments_.other, numbers_.other, other);
-    const SideScalars weigher_scalars = scalars(arguments_.weigher, numbers_.weigher);
-    const SideScalars other_scalars = scalars(arguments_.other, numbers_.other);
-    switch (numbers_.ratio.distance) {
-      case Distance::kClose:
-        at.u = ratio.template of<Distance::kClose, true>(weigher, other, weigher_scalars, other_scalars);
-        break;
-      case Distance::kShifted:
-        at.u = ratio.template of<Distance::kShifted, true>(weigher, other, weigher_scalars, other_scalars);
-        break;
-      case Distance::kApart:
-        at.u = ratio.template of<Distance::kApart, true>(weigher, other, weigher_scalars, other_scalars);
-        break;
-    }
-    at.log_b = log_probability(arguments_.other, numbers_.other, other);
-    return at;
-  }
-
-  // The gradient for the other side's logits before it is scaled, and before its sum is made 0.
-  __device__ static T pull(const device::Column<T>& at) { return at.a == 0 ? at.b : device::pull(at); }
-
-  // sums: of the terms, of a u, of a, and of the other side's gradient.
-  __device__ void second_pass(double (&result)[4]) {
-    GroupedSums<T, 4, 1> sums(arguments_.weigher.gradient != nullptr);
-    const bool keeps = keeps_differences();
-    for_each_vector([&](int64_t i) {
-      T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
-      for (unsigned k = 0; k < kWidth; ++k) {
-        const device::Column<T> at = column(weigher[k], other[k]);
-        const T difference = pull(at);
-        sums.add(kTerms, k, at.a == 0 ? Formula::weightless_term(at) : Formula::term(at));
-        sums.add(kMoment, k, at.a == 0 ? 0 : at.a * at.u);
-        sums.add(kWeight, k, at.a);
-        sums.add(kExcess, k, difference);
-        weigher[k] = at.a;
-        other[k] = difference;
-      }
-      sums.end_vector();
-      if (keeps) {
-        keep(shared_.weigher, i, weigher);
-        keep(shared_.other, i, other);
-      }
-    });
-    sums.fold();
-    team_.template reduce<Sum>(sums.total);
-    for (unsigned i = 0; i < 4; ++i) result[i] = sums.total[i];
-  }
-
-  // Whether the resident logits may give way to what the other side's gradient needs.
-  __device__ bool keeps_differences() const { return kResident && arguments_.weigher.gradient == nullptr; }
-
-  __device__ void write_gradients(const double (&sums)[4], double slope) const {
+  __device__ void write_gradients(const double (&sums)[kSums], double slope) const {
     const SoftmaxSide<T>&weigher_side = arguments_.weigher, &other_side = arguments_.other;
     if (weigher_side.gradient == nullptr && other_side.gradient == nullptr) return;
-    // The gradient b - a sums to 0. What it sums to is the error of log ratios, all by the same little, which came with
-    // the rounding of the log-sum-exps: beside a difference of a and b that is small itself, it would be large.
-    const T excess = T(sums[kExcess]);
-    const T other_scale = T(slope * inverse_temperature(other_side.scale));
-    const T weigher_scale = T(slope * inverse_temperature(weigher_side.scale));
-    T mean_high, mean_low;
-    split((Formula::kInSums ? -sums[kMoment] : sums[kTerms]) / sums[kWeight], mean_high, mean_low);
-    const bool kept = keeps_differences();
-    for_each_vector([&](int64_t i) {
-      T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
-      for (unsigned k = 0; k < kWidth; ++k) {
-        T a = weigher[k], difference = other[k], centred = 0;
-        if (!kept) {
-          const device::Column<T> at = column(weigher[k], other[k]);
-          a = at.a;
-          difference = pull(at);
-          centred = a == 0 ? 0 : a * (Formula::score(at) - mean_high - mean_low);
+    const Centre of_weigher = centre(weigher_side, sums[kWeigherSlope], sums[kWeigher], slope);
+    const Centre of_other = centre(other_side, sums[kOtherSlope], sums[kOther], slope);
+    if (keeps_slopes()) {
+      this->for_each_vector([&](int64_t i) {
+        T b[kWidth], slopes[kWidth];
+        this->load_pair(i, b, slopes);
+        for (unsigned k = 0; k < kWidth; ++k) slopes[k] = of_other.of(slopes[k], b[k]);
+        this->store(other_side, i, slopes);
+      });
+      return;
+    }
+    Formulas::template with<T>(arguments_.divergence, [&](const auto& formula) {
+      this->for_each_vector([&](int64_t i) {
+        T weigher[kWidth], other[kWidth];
+        this->load_pair(i, weigher, other);
+        for (unsigned k = 0; k < kWidth; ++k) {
+          const device::Column<T> at = this->column(weigher[k], other[k]);
+          const device::Slopes<T> slopes = formula.of(at);
+          weigher[k] = of_weigher.of(slopes.a, at.a);
+          other[k] = of_other.of(slopes.b, at.b);
         }
-        weigher[k] = centred * weigher_scale;
-        other[k] = device::fnma(a, excess, difference) * other_scale;
-      }
-      if (weigher_side.gradient != nullptr) store(weigher_side, i, weigher);
-      if (other_side.gradient != nullptr) store(other_side, i, other);
+        if (weigher_side.gradient != nullptr) this->store(weigher_side, i, weigher);
+        if (other_side.gradient != nullptr) this->store(other_side, i, other);
+      });
     });
   }
 
-  __device__ void write_entropies() {
-    GroupedSums<T, 2, 1> sums(false);
-    for_each_vector([&](int64_t i) {
+  // Renyi's divergence from the softmax of the mixture a^(1 - k) b^k, where its sum is far from 1 or beyond the format.
+  __device__ double mixed(double slope) {
+    double largest[1] = {-INFINITY};
+    this->for_each_vector([&](int64_t i) {
       T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
+      this->load_pair(i, weigher, other);
       for (unsigned k = 0; k < kWidth; ++k) {
-        sums.add(0, k, entropy_term(arguments_.weigher, numbers_.weigher, weigher[k]));
-        sums.add(1, k, entropy_term(arguments_.other, numbers_.other, other[k]));
+        largest[0] = Largest::of(double(log_mixture(weigher[k], other[k])), largest[0]);
       }
+    });
+    team_.template reduce<Largest>(largest);
+    const T maximum = T(largest[0]);
+    GroupedSums<T, 1, kWidth> sums(false);
+    this->for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      this->load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) sums.add(0, k, mixture(weigher[k], other[k], maximum));
       sums.end_vector();
     });
     sums.fold();
     team_.template reduce<Sum>(sums.total);
-    if (!team_.leads()) return;
-    if (arguments_.weigher.entropy != nullptr) arguments_.weigher.entropy[row_] = sums.total[0];
-    if (arguments_.other.entropy != nullptr) arguments_.other.entropy[row_] = sums.total[1];
-  }
-  // Probability 0 carries no entropy, even where its logarithm is -inf.
-  __device__ static T entropy_term(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T logit) {
-    const T p = probability(side, numbers, logit);
-    return p == 0 ? 0 : -p * log_probability(side, numbers, logit);
-  }
-
-  // The first columns that hold the maxima, as the largest of negated ones. Without a softmax there is none.
-  __device__ void write_agreement() {
-    double first[2] = {-INFINITY, -INFINITY};
-    for_each_vector([&](int64_t i) {
-      T weigher[kWidth], other[kWidth];
-      load_pair(i, weigher, other);
-      for (unsigned k = 0; k < kWidth; ++k) {
-        const double column = -double(begin_ + i + k);
-        if (weigher[k] == numbers_.weigher.maximum) first[0] = Largest::of(column, first[0]);
-        if (other[k] == numbers_.other.maximum) first[1] = Largest::of(column, first[1]);
-      }
-    });
-    team_.template reduce<Largest>(first);
-    const T sums = numbers_.weigher.log_sum + numbers_.other.log_sum;
-    if (team_.leads()) arguments_.argmax_agreement[row_] = sums == sums && first[0] == first[1] ? 1 : 0;
+    if (slope != 0) {
+      write_mixture(arguments_.weigher, numbers_.weigher, maximum, sums.total[0],
+                    slope * mixture_slope(arguments_.divergence, arguments_.divergence.student_weighs));
+      write_mixture(arguments_.other, numbers_.other, maximum, sums.total[0],
+                    slope * mixture_slope(arguments_.divergence, !arguments_.divergence.student_weighs));
+    }
+    const double sum = sums.total[0];
+    // A column that the one side lacks, where that is infinitely far; or no column that both have.
+    const T log_sums = numbers_.weigher.log_sum + numbers_.other.log_sum;
+    if (fabs(largest[0]) == INFINITY && log_sums == log_sums) return INFINITY;
+    return (largest[0] + log(sum)) / (arguments_.divergence.renyi_order - 1);
   }
 
-  // Zeros from column `from` to the end of the row's stride.
-  __device__ void clear(const SoftmaxSide<T>& side, int64_t from) const {
+  __device__ T log_mixture(T weigher, T other) const {
+    const T k = T(arguments_.divergence.parameter);
+    const T log_a = this->log_probability(arguments_.weigher, numbers_.weigher, weigher);
+    const T log_b = this->log_probability(arguments_.other, numbers_.other, other);
+    // The side that weighs has a positive part in the mixture: what it has not, the mixture has not.
+    return log_a == T(-INFINITY) ? log_a : device::fma(k, log_b, (1 - k) * log_a);
+  }
+  __device__ T mixture(T weigher, T other, T maximum) const {
+    return device::power_of_e(log_mixture(weigher, other) - maximum);
+  }
+
+  // slope (mixture - side) / T
+  __device__ void write_mixture(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T maximum, double sum,
+                                double slope) const {
     if (side.gradient == nullptr) return;
-    const int64_t step = int64_t(team_.size()) * team_.parts();
-    for (int64_t i = from + int64_t(team_.part()) * team_.size() + team_.rank(); i < side.stride; i += step) {
-      side.gradient[row_ * side.stride + i] = 0;
-    }
+    const T factor = T(1 / sum), scale = T(slope * inverse_temperature(side.scale));
+    const bool of_weigher = &side == &arguments_.weigher;
+    this->for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      this->load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        const T mixed = mixture(weigher[k], other[k], maximum) * factor;
+        weigher[k] = (mixed - this->probability(side, numbers, of_weigher ? weigher[k] : other[k])) * scale;
+      }
+      this->store(side, i, weigher);
+    });
   }
-
-  __device__ void write_nothing() const {
-    clear(arguments_.weigher, 0);
-    clear(arguments_.other, 0);
-    if (!team_.leads()) return;
-    arguments_.values[row_] = 0;
-    for (double* statistic : {arguments_.weigher.log_sum_exp, arguments_.other.log_sum_exp, arguments_.weigher.entropy,
-                              arguments_.other.entropy}) {
-      if (statistic != nullptr) statistic[row_] = 0;
-    }
-    if (arguments_.argmax_agreement != nullptr) arguments_.argmax_agreement[row_] = 0;
-  }
-
-  const Arguments& arguments_;
-  Team& team_;
-  Shared& shared_;
-  const int64_t row_;
-  int64_t begin_, count_;  // the columns of this part
-  RowNumbers<T> numbers_;
 };
 
 // Blocks that must fit a multiprocessor by their registers: two, where float32 lets them.
 template <class T, class Team>
 constexpr unsigned kBlocksAtOnce = (sizeof(T) == 4 ? 640 : 320) / Team::kThreads;
 
-template <class T, class Formula, class Team, bool kResident>
+template <class T, class Formulas, class Team, bool kResident>
 __global__ void __launch_bounds__(Team::kThreads, kBlocksAtOnce<T, Team>)
     softmax_divergence(const __grid_constant__ SoftmaxDivergenceArguments<T> arguments) {
   SharedMemory arena;
   SoftmaxDivergenceShared<T, Team, kResident> shared(arena, columns_per_part<T>(arguments.columns, Cluster::size()));
   for (int64_t row = shared.team.first_row(); row < arguments.rows; row += shared.team.rows_at_once()) {
-    RowDivergence<T, Formula, Team, kResident>(arguments, shared, row).run();
+    RowDivergence<T, Formulas, Team, kResident>(arguments, shared, row).run();
   }
 }
 

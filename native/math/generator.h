@@ -3,6 +3,15 @@
 #ifndef KULLBACK_MATH_GENERATOR_H
 #define KULLBACK_MATH_GENERATOR_H
 
+// Both processors call what is marked so.
+#if !defined(KULLBACK_ANYWHERE)
+#if defined(__CUDACC__)
+#define KULLBACK_ANYWHERE __host__ __device__ inline
+#else
+#define KULLBACK_ANYWHERE inline
+#endif
+#endif
+
 namespace kullback {
 
 enum class Generator {
@@ -60,6 +69,17 @@ inline Divergence divergence_of(kullback_divergence divergence, double parameter
       return {Generator::kSkew, true, parameter, 1, 0};
   }
   return {Generator::kKullbackLeibler, false, 0, 1, 0};
+}
+
+// Renyi's divergence of some order is log(1 + excess) / (order - 1), and its derivative for the power divergence
+// order / (1 + excess). Beyond this excess it is taken from the softmax of the mixture a^(1 - k) b^k.
+constexpr double kSmallExcess = 0.5;
+KULLBACK_ANYWHERE double mixture_excess(const Divergence& divergence, double power_divergence) {
+  return divergence.renyi_order * (divergence.renyi_order - 1) * power_divergence;
+}
+// What that softmax, less a side's own, is multiplied by for the gradient.
+KULLBACK_ANYWHERE double mixture_slope(const Divergence& divergence, bool of_student) {
+  return of_student ? -1 : divergence.renyi_order / (divergence.renyi_order - 1);
 }
 
 }  // namespace kullback

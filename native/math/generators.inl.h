@@ -27,16 +27,21 @@ KULLBACK_INLINE V weighed(V p, V x) {
   return select(equal(p, constant<V>(0)), constant<V>(0), p * x);
 }
 
-// e^x - 1 where `second_order` is expm1_minus(x): in steps of x near 0, and +inf a little before e^x is.
+// e^x, +inf a little before it is.
 template <class V>
-KULLBACK_INLINE V grown(V x, V second_order) {
+KULLBACK_INLINE V power_of_e(V x) {
   using Bits = FloatBits<Element<V>>;
   constexpr double power_low = sizeof(Element<V>) == sizeof(float) ? 1.925963033500837e-8 : 2.0355273740931033e-17;
   const V power = exp2_product(x, constant<V>(1.4426950408889634), constant<V>(power_low),
                                constant<V>(Bits::exp2_low / 1.4426950408889634));
   const V largest = constant<V>(sizeof(Element<V>) == sizeof(float) ? 88.0 : 709.0);
-  const V far = select(less(largest, x), constant<V>(Bits::infinity), power - constant<V>(1));
-  return select(less(absolute(x), constant<V>(1)), x + second_order, far);
+  return select(less(largest, x), constant<V>(Bits::infinity), power);
+}
+
+// e^x - 1 where `second_order` is expm1_minus(x): in steps of x near 0.
+template <class V>
+KULLBACK_INLINE V grown(V x, V second_order) {
+  return select(less(absolute(x), constant<V>(1)), x + second_order, power_of_e(x) - constant<V>(1));
 }
 
 template <class V>
