@@ -151,6 +151,7 @@ template <class T>
 struct GeneratorTask {
   Generator generator;
   double parameter;
+  bool apart;  // as in math/generators.inl.h
   int64_t columns;
   SoftmaxSide<T> weigher;
   SoftmaxSide<T> other;
@@ -160,6 +161,7 @@ struct GeneratorTask {
   // Results
   double sum;                     // of the terms
   double weigher_sum, other_sum;  // of the slopes where there are any
+  T largest;                      // of their absolute values, if apart
 };
 
 // logits[i] = log(a^(1 - k) b^k)

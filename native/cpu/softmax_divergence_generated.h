@@ -16,6 +16,9 @@ namespace kullback {
 
 template <class T>
 class GeneratedRowDivergence : public RowDivergence<T> {
+  // What a divergence must be at least for the roundings of all probabilities, which it sums, not to show.
+  static constexpr double kLeastApart = 0.05;
+
  public:
   using RowDivergence<T>::RowDivergence;
 
@@ -24,12 +27,17 @@ class GeneratedRowDivergence : public RowDivergence<T> {
   double generated(T* student_gradient, T* teacher_gradient, double slope) {
     T* const weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
     T* const other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
-    const SlopeSums sums = second_pass(weigher_gradient, other_gradient);
+    SlopeSums sums;
+    const bool far = may_lie_apart() && this->far_apart();
+    if (far) sums = second_pass(true, weigher_gradient, other_gradient);
+    if (!far || !lies_apart(sums, weigher_gradient != nullptr || other_gradient != nullptr)) {
+      sums = second_pass(false, weigher_gradient, other_gradient);
+    }
     const double order = divergence_.renyi_order;
     double value = divergence_.factor * sums.terms, outer = divergence_.factor;
     if (order != 0) {
       const double excess = mixture_excess(divergence_, sums.terms);
-      if (!(std::fabs(excess) <= kSmallExcess)) return mixed(student_gradient, teacher_gradient, slope);
+      if (!excess_serves(excess)) return mixed(student_gradient, teacher_gradient, slope);
       value = std::log1p(excess) / (order - 1);
       outer = order / (1 + excess);
     }
@@ -46,12 +54,27 @@ class GeneratedRowDivergence : public RowDivergence<T> {
   using RowDivergence<T>::weigher_;
   using RowDivergence<T>::work_;
 
-  SlopeSums second_pass(T* weigher_slopes, T* other_slopes) {
+  // Of a small power, differences of probabilities are multiplied by its reciprocal.
+  bool may_lie_apart() const {
+    return divergence_.generator != Generator::kPowerDivergence || std::fabs(divergence_.parameter) >= 0.25;
+  }
+
+  // Whether a pass that took differences of probabilities as they stand lost nothing that would show.
+  bool lies_apart(const SlopeSums& sums, bool gradients) const {
+    if (!(sums.terms > kLeastApart)) return false;
+    // How many times a probability its difference counts in a slope.
+    const double w = divergence_.parameter;
+    const double share = divergence_.generator == Generator::kJensenShannon ? w * (1 - w) : 1;
+    return !gradients || sums.largest * kLostToDifference > share * std::max(1 / weigher_.sum, 1 / other_.sum);
+  }
+
+  SlopeSums second_pass(bool apart, T* weigher_slopes, T* other_slopes) {
     work_.slopes.resize(work_.student.sums.size());
     this->for_each_segment([&](int64_t begin, int64_t columns) {
       GeneratorTask<T> task;
       task.generator = divergence_.generator;
       task.parameter = divergence_.parameter;
+      task.apart = apart;
       task.columns = columns;
       task.weigher = weigher_.segment(begin);
       task.other = other_.segment(begin);
@@ -59,13 +82,15 @@ class GeneratedRowDivergence : public RowDivergence<T> {
       task.weigher_slopes = weigher_slopes == nullptr ? nullptr : weigher_slopes + begin;
       task.other_slopes = other_slopes == nullptr ? nullptr : other_slopes + begin;
       kernels_.generator(task);
-      work_.slopes[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.weigher_sum, task.other_sum};
+      work_.slopes[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.weigher_sum, task.other_sum,
+                                                                    task.largest};
     });
-    SlopeSums row = {0, 0, 0};
+    SlopeSums row = {0, 0, 0, 0};
     for (const SlopeSums& segment : work_.slopes) {
       row.terms += segment.terms;
       row.weigher += segment.weigher;
       row.other += segment.other;
+      row.largest = std::max(row.largest, segment.largest);
     }
     return row;
   }

@@ -40,8 +40,9 @@ struct GeneratorVectors {
 
 template <class V>
 struct SlopeSums {
-  V terms, weighers, others;
-  KULLBACK_INLINE SlopeSums() : terms(constant<V>(0)), weighers(constant<V>(0)), others(constant<V>(0)) {}
+  V terms, weighers, others, largest;
+  KULLBACK_INLINE SlopeSums()
+      : terms(constant<V>(0)), weighers(constant<V>(0)), others(constant<V>(0)), largest(constant<V>(0)) {}
 };
 
 template <class V>
@@ -55,28 +56,41 @@ struct SlopeTotals {
   }
 };
 
-template <class Formula, Distance kDistance, bool Whole, class V>
-static KULLBACK_INLINE void generator_lanes(const Formula& formula, const GeneratorVectors<V>& with,
+// What a pass is made for: kApart as in math/generators.inl.h.
+template <class V_, class Formula_, Distance Distance_, bool Apart_>
+struct GeneratorPass {
+  using V = V_;
+  using Formula = Formula_;
+  static constexpr Distance kDistance = Distance_;
+  static constexpr bool kApart = Apart_;
+};
+
+template <class Pass, bool Whole, class V = typename Pass::V>
+static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formula, const GeneratorVectors<V>& with,
                                             const GeneratorTask<Element<V>>& task, int64_t i, int rest,
                                             SlopeSums<V>& sums) {
-  const Slopes<V> slopes = formula.of(with.template column<kDistance, Whole>(task, i, rest));
+  const Slopes<V> slopes =
+      formula.template of<Pass::kApart>(with.template column<Pass::kDistance, Whole>(task, i, rest));
   sums.terms = sums.terms + slopes.term;
   if (task.weigher_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.a, task.weigher_slopes + i, rest);
     sums.weighers = sums.weighers + slopes.a;
+    if constexpr (Pass::kApart) sums.largest = maximum(sums.largest, absolute(slopes.a));
   }
   if (task.other_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.b, task.other_slopes + i, rest);
     sums.others = sums.others + slopes.b;
+    if constexpr (Pass::kApart) sums.largest = maximum(sums.largest, absolute(slopes.b));
   }
 }
 
-template <class V, class Formula, Distance kDistance>
+template <class Pass, class V = typename Pass::V>
 static void generator_of_segment(GeneratorTask<Element<V>>& task) {
-  const Formula formula(task.parameter);
+  const typename Pass::Formula formula(task.parameter);
   const GeneratorVectors<V> with(task);
   const int64_t whole = task.columns / V::lanes * V::lanes;
   task.sum = task.weigher_sum = task.other_sum = 0;
+  V largest = constant<V>(0);
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
     const Span span = span_of<V>(block, task.columns);
     const int64_t whole_end = span.begin + span.whole;
@@ -84,29 +98,38 @@ static void generator_of_segment(GeneratorTask<Element<V>>& task) {
     for (int64_t i = span.begin; i < whole_end;) {
       const int64_t end = group_end<V>(i, whole_end, kGroupVectors);
       SlopeSums<V> sums;
-      for (; i < end; i += V::lanes) generator_lanes<Formula, kDistance, true>(formula, with, task, i, 0, sums);
+      for (; i < end; i += V::lanes) generator_lanes<Pass, true>(formula, with, task, i, 0, sums);
       totals.add(sums);
+      largest = maximum(largest, sums.largest);
     }
     if (span.rest > 0) {
       SlopeSums<V> sums;
-      generator_lanes<Formula, kDistance, false>(formula, with, task, whole, span.rest, sums);
+      generator_lanes<Pass, false>(formula, with, task, whole, span.rest, sums);
       totals.add(sums);
+      largest = maximum(largest, sums.largest);
     }
     task.sum += totals.terms.value();
     task.weigher_sum += totals.weighers.value();
     task.other_sum += totals.others.value();
   }
+  task.largest = largest_of(largest);
+}
+
+template <class V, class Formula, Distance kDistance>
+static inline void generator_with(GeneratorTask<Element<V>>& task) {
+  if (task.apart) return generator_of_segment<GeneratorPass<V, Formula, kDistance, true>>(task);
+  return generator_of_segment<GeneratorPass<V, Formula, kDistance, false>>(task);
 }
 
 template <class V, template <class> class Formula>
 static inline void generator_with(GeneratorTask<Element<V>>& task) {
   switch (task.ratio.distance) {
     case Distance::kClose:
-      return generator_of_segment<V, Formula<V>, Distance::kClose>(task);
+      return generator_with<V, Formula<V>, Distance::kClose>(task);
     case Distance::kShifted:
-      return generator_of_segment<V, Formula<V>, Distance::kShifted>(task);
+      return generator_with<V, Formula<V>, Distance::kShifted>(task);
     case Distance::kApart:
-      return generator_of_segment<V, Formula<V>, Distance::kApart>(task);
+      return generator_with<V, Formula<V>, Distance::kApart>(task);
   }
 }
 

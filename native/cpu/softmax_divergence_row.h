@@ -40,7 +40,7 @@ struct SegmentSums {
 
 // What the second pass by a generator found.
 struct SlopeSums {
-  double terms, weigher, other;
+  double terms, weigher, other, largest;
 };
 
 // What the first pass found in a segment: the moments of PairExponentialsTask.
@@ -144,8 +144,7 @@ class RowDivergence {
     const double divergence_in_sums = divergence_of_moments();
     const bool in_sums = !std::isnan(divergence_in_sums);
     SegmentSums sums;
-    // The mean of the weighing side's gradient wants the sums of the second pass in any case.
-    if (in_sums && weigher_gradient != nullptr) sums = second_pass(slope, true, nullptr);
+    if (in_sums) sums = {divergence_in_sums, -divergence_in_sums, 1, 0};
     const bool written = other_gradient == nullptr || (in_sums && write_difference(slope));
     if (!in_sums || !written) {
       sums = second_pass(slope, weigher_gradient != nullptr, written ? nullptr : other_gradient);
@@ -292,6 +291,8 @@ class RowDivergence {
     }
     return cross_entropy() ? b.log_sum - log_b : divergence;
   }
+
+  bool far_apart() const { return !std::isnan(divergence_of_moments()); }
 
   // Writes the gradient as the difference of the softmaxes. Returns false where it is so small beside them that their
   // roundings show; the other side's exponentials are as the first pass left them all the same.

@@ -91,7 +91,7 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident> {
     double outer = divergence.factor, value = divergence.factor * sums[kTerms];
     if (divergence.renyi_order != 0) {
       const double excess = mixture_excess(divergence, sums[kTerms]);
-      if (!(fabs(excess) <= kSmallExcess)) return mixed(slope);
+      if (!excess_serves(excess)) return mixed(slope);
       value = log1p(excess) / (divergence.renyi_order - 1);
       outer = divergence.renyi_order / (1 + excess);
     }
@@ -108,7 +108,7 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident> {
         this->load_pair(i, weigher, other);
         for (unsigned k = 0; k < kWidth; ++k) {
           const device::Column<T> at = this->column(weigher[k], other[k]);
-          const device::Slopes<T> slopes = formula.of(at);
+          const device::Slopes<T> slopes = formula.template of<false>(at);
           sums.add(kTerms, k, slopes.term);
           sums.add(kWeigherSlope, k, slopes.a);
           sums.add(kOtherSlope, k, slopes.b);
@@ -169,7 +169,7 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident> {
         this->load_pair(i, weigher, other);
         for (unsigned k = 0; k < kWidth; ++k) {
           const device::Column<T> at = this->column(weigher[k], other[k]);
-          const device::Slopes<T> slopes = formula.of(at);
+          const device::Slopes<T> slopes = formula.template of<false>(at);
           weigher[k] = of_weigher.of(slopes.a, at.a);
           other[k] = of_other.of(slopes.b, at.b);
         }

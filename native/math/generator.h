@@ -72,8 +72,9 @@ inline Divergence divergence_of(kullback_divergence divergence, double parameter
 }
 
 // Renyi's divergence of some order is log(1 + excess) / (order - 1), and its derivative for the power divergence
-// order / (1 + excess). Beyond this excess it is taken from the softmax of the mixture a^(1 - k) b^k.
-constexpr double kSmallExcess = 0.5;
+// order / (1 + excess). Where that would cancel, or soon leave the format, it is taken from the softmax of the mixture
+// a^(1 - k) b^k.
+KULLBACK_ANYWHERE bool excess_serves(double excess) { return excess > -0.5 && excess < 1e6; }
 KULLBACK_ANYWHERE double mixture_excess(const Divergence& divergence, double power_divergence) {
   return divergence.renyi_order * (divergence.renyi_order - 1) * power_divergence;
 }

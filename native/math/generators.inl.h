@@ -16,6 +16,14 @@
 //   edges    a = b = 0: all 0;  either 0: the limit, which may be +inf;  a slope of probability 0 is 0 where it has a
 //   limit bound    docs/softmax-divergence.md, tests "error bound"
 
+// Each formula has two ways. `apart`, for rows whose value and slopes are of the probabilities' own size, takes
+// differences of a and b as they stand; the other one takes them from u where that is small.
+template <bool kApart, class V>
+KULLBACK_INLINE V difference_of(const Column<V>& at) {
+  if constexpr (kApart) return at.b - at.a;
+  return pull(at);
+}
+
 template <class V>
 struct Slopes {
   V term, a, b;
@@ -49,8 +57,9 @@ class Jeffreys {
  public:
   explicit KULLBACK_INLINE Jeffreys(double) {}
 
+  template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
-    const V difference = pull(at);
+    const V difference = difference_of<kApart>(at);
     return {difference * at.u, constant<V>(0) - weighed(at.a, at.u) - difference, weighed(at.b, at.u) + difference};
   }
 };
@@ -60,9 +69,10 @@ class TotalVariation {
  public:
   explicit KULLBACK_INLINE TotalVariation(double) {}
 
+  template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
     const V zero = constant<V>(0), half = constant<V>(0.5);
-    const V difference = pull(at);
+    const V difference = difference_of<kApart>(at);
     // Neither of the two: 0, or not a number, and then so is the slope.
     const V sign = select(less(zero, difference), half, select(less(difference, zero), zero - half, difference));
     return {difference * sign, zero - at.a * sign, at.b * sign};
@@ -75,76 +85,105 @@ class PowerDivergence {
   explicit KULLBACK_INLINE PowerDivergence(double k)
       : k_(constant<V>(k)), inverse_k_(constant<V>(1 / k)), inverse_rest_(constant<V>(1 / (1 - k))) {}
 
+  template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
     const V one = constant<V>(1);
     const V power = k_ * at.u;
-    const V second_order = expm1_minus(at.u), second_order_of_power = expm1_minus(power);
-    const auto near = less(absolute(at.u), one);
-    const V difference = select(near, at.a * (at.u + second_order), at.b - at.a);
-    const V a_grown = weighed(at.a, grown(power, second_order_of_power));
-    // Where u and k u are small, what is of first order in them cancels: it is left out.
-    const V term =
-        select(both(near, less(absolute(power), one)), at.a * fnma(second_order_of_power, inverse_k_, second_order),
-               fnma(a_grown, inverse_k_, difference));
-    return {term * inverse_rest_, constant<V>(0) - a_grown * inverse_k_, (difference - a_grown) * inverse_rest_};
+    if constexpr (kApart) {
+      const V a_grown = weighed(at.a, power_of_e(power) - one);
+      return slopes(fnma(a_grown, inverse_k_, at.b - at.a), at.b - at.a, a_grown);
+    } else {
+      const V second_order = expm1_minus(at.u), second_order_of_power = expm1_minus(power);
+      const auto near = less(absolute(at.u), one);
+      const V difference = select(near, at.a * (at.u + second_order), at.b - at.a);
+      const V a_grown = weighed(at.a, grown(power, second_order_of_power));
+      // Where u and k u are small, what is of first order in them cancels: it is left out.
+      const V term =
+          select(both(near, less(absolute(power), one)), at.a * fnma(second_order_of_power, inverse_k_, second_order),
+                 fnma(a_grown, inverse_k_, difference));
+      return slopes(term, difference, a_grown);
+    }
   }
 
  private:
+  KULLBACK_INLINE Slopes<V> slopes(V term, V difference, V a_grown) const {
+    return {term * inverse_rest_, constant<V>(0) - a_grown * inverse_k_, (difference - a_grown) * inverse_rest_};
+  }
+
   V k_, inverse_k_, inverse_rest_;
 };
 
-// A column seen from one of its sides, the base: the other side is base e^t. Where the sides are near each other the
-// caller says which; where they are not it is the larger one, since e^t then is a number whatever the ratio is.
+// f - log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)]: f^2 / 2 - s (f^2 / 2 + R(s^2)), as in log1p.
 template <class V>
-struct FromBase {
-  using Mask = decltype(less(V(), V()));
-  V base, rest, t, growth;  // e^t - 1
-  V second_order;           // t e^t - growth, which is t^2 / 2 near 0
+KULLBACK_INLINE V minus_log1p_of_fraction(V f) {
+  const V s = f / (constant<V>(2) + f);
+  const V half_square = f * f * constant<V>(0.5);
+  return fnma(s, half_square + log_series(s * s), half_square);
+}
 
-  // `prefer_a` is 1 or -1. `is_a` tells where a is the base.
-  KULLBACK_INLINE FromBase(const Column<V>& at, V prefer_a, Mask& is_a) {
-    const V one = constant<V>(1), zero = constant<V>(0);
-    const auto near = less(absolute(at.u), one);
-    is_a = less(zero, select(near, prefer_a, zero - at.u));
-    base = select(is_a, at.a, at.b);
-    rest = select(is_a, at.b, at.a);
-    t = select(is_a, at.u, zero - at.u);
-    growth = select(near, t + expm1_minus(t), rest / base - one);
-    second_order = select(near, (one + growth) * expm1_minus(zero - t), weighed(one + growth, t) - growth);
-  }
-};
+// log x of a normal number.
+template <class V>
+KULLBACK_INLINE V logarithm(V x) {
+  using Bits = FloatBits<Element<V>>;
+  V mantissa;
+  const V n = split_exponent(x, mantissa);
+  const V f = mantissa - constant<V>(1);
+  return fma(n, constant<V>(Bits::log2_high), f - fnma(n, constant<V>(Bits::log2_low), minus_log1p_of_fraction(f)));
+}
 
 // z - log(1 + z) for z > -1, where the caller knows 1 + z better than the sum would.
 template <class V>
 KULLBACK_INLINE V minus_log1p(V z, V one_plus_z) {
   using Bits = FloatBits<Element<V>>;
-  const V one = constant<V>(1), two = constant<V>(2);
   V mantissa;
   const V n = split_exponent(one_plus_z, mantissa);
   const auto small = equal(n, constant<V>(0));
-  const V f = select(small, z, mantissa - one);
-  const V s = f / (two + f);
-  // f - log(1 + f) = f^2 / 2 - s (f^2 / 2 + R(s^2)), as in log1p.
-  const V half_square = f * f * constant<V>(0.5);
-  const V rest = fnma(s, half_square + log_series(s * s), half_square);
-  const V apart = fnma(n, constant<V>(Bits::log2_high), z - f) - n * constant<V>(Bits::log2_low);
-  return select(small, rest, apart + rest);
+  const V f = select(small, z, mantissa - constant<V>(1));
+  const V rest = minus_log1p_of_fraction(f);
+  const V far = fnma(n, constant<V>(Bits::log2_high), z - f) - n * constant<V>(Bits::log2_low);
+  return select(small, rest, far + rest);
 }
 
-// The mixture m of both sides at a column, m = base (1 + z).
-template <class V>
-struct Mixture {
-  V z, one_plus_z;
-  V second_order;  // z - log(1 + z)
-  V log;           // log(1 + z)
+// A column seen from one of its sides, the base, and the mixture m = base (1 + z) of both sides there: the other side
+// is base e^t. Where the sides are near each other the caller says which is the base; where they are not it is the
+// larger one, since e^t then is a number whatever the ratio is. Rows that lie apart leave out what has `second_order`.
+template <class V, bool kApart>
+struct MixedColumn {
+  using Mask = decltype(less(V(), V()));
+  Mask is_a;  // whether a is the base
+  V base, rest, base_share, rest_share;
+  V t, growth;            // e^t - 1
+  V one_plus_z, log;      // log(1 + z)
+  V z, log_second_order;  // z - log(1 + z)
 
-  // The shares of base and rest in it sum to 1.
-  KULLBACK_INLINE Mixture(const FromBase<V>& at, V base_share, V rest_share) {
-    z = rest_share * at.growth;
-    // Without cancellation where z is near -1.
-    one_plus_z = fma(rest_share, at.growth + constant<V>(1), base_share);
-    second_order = minus_log1p(z, one_plus_z);
-    log = z - second_order;
+  // The shares of a and b in the mixture sum to 1. `prefer_a` is 1 or -1.
+  KULLBACK_INLINE MixedColumn(const Column<V>& at, V a_share, V b_share, V prefer_a) {
+    const V one = constant<V>(1), zero = constant<V>(0);
+    const auto near = less(absolute(at.u), one);
+    is_a = less(zero, kApart ? zero - at.u : select(near, prefer_a, zero - at.u));
+    base = select(is_a, at.a, at.b);
+    rest = select(is_a, at.b, at.a);
+    base_share = select(is_a, a_share, b_share);
+    rest_share = select(is_a, b_share, a_share);
+    t = select(is_a, at.u, zero - at.u);
+    const V ratio = select(equal(base, zero), one, rest / base);
+    if constexpr (kApart) {
+      one_plus_z = fma(rest_share, ratio, base_share);
+      log = logarithm(one_plus_z);
+    } else {
+      growth = select(near, t + expm1_minus(t), ratio - one);
+      z = rest_share * growth;
+      // Without cancellation where z is near -1.
+      one_plus_z = fma(rest_share, growth + one, base_share);
+      log_second_order = minus_log1p(z, one_plus_z);
+      log = z - log_second_order;
+    }
+  }
+
+  // t e^t - (e^t - 1), which is t^2 / 2 near 0.
+  KULLBACK_INLINE V second_order() const {
+    const V one = constant<V>(1), zero = constant<V>(0);
+    return select(less(absolute(t), one), (one + growth) * expm1_minus(zero - t), weighed(one + growth, t) - growth);
   }
 };
 
@@ -155,17 +194,18 @@ class JensenShannon {
   explicit KULLBACK_INLINE JensenShannon(double w)
       : a_share_(constant<V>(w)), b_share_(constant<V>(1 - w)), prefer_a_(constant<V>(w < 0.5 ? -1 : 1)) {}
 
+  template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
-    typename FromBase<V>::Mask is_a;
-    const FromBase<V> from(at, prefer_a_, is_a);
-    const V base_share = select(is_a, a_share_, b_share_), rest_share = select(is_a, b_share_, a_share_);
-    const Mixture<V> mixture(from, base_share, rest_share);
-    // (1 + z) log(1 + z) - z
-    const V of_mixture = fnma(mixture.one_plus_z, mixture.second_order, mixture.z * mixture.z);
-    const V base_slope = constant<V>(0) - base_share * from.base * mixture.log;
-    const V rest_slope = rest_share * weighed(from.rest, from.t - mixture.log);
-    return {from.base * fma(rest_share, from.second_order, constant<V>(0) - of_mixture),
-            select(is_a, base_slope, rest_slope), select(is_a, rest_slope, base_slope)};
+    const MixedColumn<V, kApart> mixed(at, a_share_, b_share_, prefer_a_);
+    const V base_slope = constant<V>(0) - mixed.base_share * mixed.base * mixed.log;
+    const V rest_slope = mixed.rest_share * weighed(mixed.rest, mixed.t - mixed.log);
+    V term = base_slope + rest_slope;
+    if constexpr (!kApart) {
+      // (1 + z) log(1 + z) - z
+      const V of_mixture = fnma(mixed.one_plus_z, mixed.log_second_order, mixed.z * mixed.z);
+      term = mixed.base * fma(mixed.rest_share, mixed.second_order(), constant<V>(0) - of_mixture);
+    }
+    return {term, select(mixed.is_a, base_slope, rest_slope), select(mixed.is_a, rest_slope, base_slope)};
   }
 
  private:
@@ -177,17 +217,24 @@ class Skew {
  public:
   explicit KULLBACK_INLINE Skew(double w) : a_share_(constant<V>(w)), b_share_(constant<V>(1 - w)) {}
 
+  template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
     const V zero = constant<V>(0);
-    typename FromBase<V>::Mask is_a;
-    const FromBase<V> from(at, constant<V>(1), is_a);
-    const Mixture<V> mixture(from, select(is_a, a_share_, b_share_), select(is_a, b_share_, a_share_));
-    const V log_ratio = select(is_a, zero - mixture.log, from.t - mixture.log);                    // log(a / m)
-    const V excess_share = select(is_a, mixture.z, mixture.z - from.growth) / mixture.one_plus_z;  // (m - a) / m
-    // (m - a) + a log(a / m), and its slope for log a, where seen from a without what cancels in first order.
-    const V term = select(is_a, at.a * mixture.second_order, fma(b_share_, at.b - at.a, weighed(at.a, log_ratio)));
-    const V from_a = mixture.second_order - mixture.z * fma(a_share_, excess_share, b_share_);
-    const V slope = select(is_a, from_a, fma(a_share_, excess_share, log_ratio));
+    const MixedColumn<V, kApart> mixed(at, a_share_, b_share_, constant<V>(1));
+    const V log_ratio = select(mixed.is_a, zero, mixed.t) - mixed.log;  // log(a / m)
+    V term = fma(b_share_, at.b - at.a, weighed(at.a, log_ratio));      // (m - a) + a log(a / m)
+    V excess_share, slope;                                              // (m - a) / m, and d term / d log a over a
+    if constexpr (kApart) {
+      const V nowhere = select(equal(mixed.base, zero), constant<V>(1), zero);
+      excess_share = b_share_ * (at.b - at.a) / fma(mixed.base, mixed.one_plus_z, nowhere);
+      slope = fma(a_share_, excess_share, log_ratio);
+    } else {
+      // Seen from a, without what cancels in first order.
+      term = select(mixed.is_a, at.a * mixed.log_second_order, term);
+      excess_share = select(mixed.is_a, mixed.z, mixed.z - mixed.growth) / mixed.one_plus_z;
+      slope = select(mixed.is_a, mixed.log_second_order - mixed.z * fma(a_share_, excess_share, b_share_),
+                     fma(a_share_, excess_share, log_ratio));
+    }
     return {term, weighed(at.a, slope), b_share_ * at.b * excess_share};
   }
 
