@@ -15,7 +15,7 @@ template <class T>
 bool shape_agrees(int64_t rows, int64_t columns, double tolerance) {
   Hash unused;
   bool good = true;
-  for (const kullback_divergence divergence : kDivergences) {
+  for (const Divergence& divergence : kDivergences) {
     for (const bool ruled_out : {false, true}) {
       if (ruled_out && columns <= 2) continue;
       const Problem<T> problem = make_problem<T>(rows, columns, 0, divergence, ruled_out);
