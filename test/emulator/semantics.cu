@@ -23,15 +23,23 @@ void check(bool right, int line) {
 
 #define CHECK(condition) check(condition, __LINE__)
 
+constexpr unsigned kCollectives = 10;
+
 __global__ void collect(unsigned* out) {
   const unsigned lane = threadIdx.x;
   const unsigned full = 0xffffffffu;
-  const unsigned results[] = {__shfl_sync(full, lane, 5, 8),         __shfl_xor_sync(full, lane, 3),
-                              __shfl_up_sync(full, lane, 2),         __shfl_down_sync(full, lane, 2),
-                              __ballot_sync(full, lane < 3),         unsigned(__all_sync(full, lane < 31)),
-                              unsigned(__any_sync(full, lane > 30)), __reduce_add_sync(full, lane),
-                              __match_any_sync(full, lane % 4),      unsigned(__syncthreads_count(lane < 7))};
-  for (unsigned i = 0; i < 10; ++i) out[i * 32 + lane] = results[i];
+  unsigned results[kCollectives];
+  results[0] = __shfl_sync(full, lane, 5, 8);
+  results[1] = __shfl_xor_sync(full, lane, 3);
+  results[2] = __shfl_up_sync(full, lane, 2);
+  results[3] = __shfl_down_sync(full, lane, 2);
+  results[4] = __ballot_sync(full, lane < 3);
+  results[5] = unsigned(__all_sync(full, lane < 31));
+  results[6] = unsigned(__any_sync(full, lane > 30));
+  results[7] = __reduce_add_sync(full, lane);
+  results[8] = __match_any_sync(full, lane % 4);
+  results[9] = unsigned(__syncthreads_count(lane < 7));
+  for (unsigned i = 0; i < kCollectives; ++i) out[i * 32 + lane] = results[i];
 }
 
 // Only every other tile shuffles, which is legal: its mask names only itself.
@@ -78,14 +86,22 @@ std::vector<T> fetch(const T* memory, size_t count) {
 }
 
 void check_collectives() {
-  auto* out = allocate<unsigned>(320);
+  auto* out = allocate<unsigned>(kCollectives * 32);
   CHECK(launch(collect, {1, 32}, nullptr, out) == cudaSuccess);
-  const auto all = fetch(out, 320);
+  const auto all = fetch(out, kCollectives * 32);
   for (unsigned lane = 0; lane < 32; ++lane) {
-    const unsigned expected[] = {
-        lane / 8 * 8 + 5,        lane ^ 3, lane < 2 ? lane : lane - 2, lane > 29 ? lane : lane + 2, 7, 0, 1, 496,
-        0x11111111u << lane % 4, 7};
-    for (unsigned i = 0; i < 10; ++i) CHECK(all[i * 32 + lane] == expected[i]);
+    unsigned expected[kCollectives];
+    expected[0] = lane / 8 * 8 + 5;
+    expected[1] = lane ^ 3;
+    expected[2] = lane < 2 ? lane : lane - 2;
+    expected[3] = lane > 29 ? lane : lane + 2;
+    expected[4] = 0b111;
+    expected[5] = 0;
+    expected[6] = 1;
+    expected[7] = 31 * 32 / 2;
+    expected[8] = 0x11111111u << lane % 4;
+    expected[9] = 7;
+    for (unsigned i = 0; i < kCollectives; ++i) CHECK(all[i * 32 + lane] == expected[i]);
   }
 }
 
