@@ -6,7 +6,6 @@
 #include <cuda_runtime.h>
 
 #include <stdexcept>
-#include <string>
 
 namespace kullback::emulator {
 

@@ -1,7 +1,5 @@
-// What the emulator itself must do as the hardware does: collectives, tiles, clusters, conversions, limits. Prints the
-// line of each check that fails and exits with 1.
-#include <cooperative_groups.h>
-
+// What the emulator itself must do as the hardware does: collectives, clusters, conversions, limits. Prints the line
+// of each check that fails and exits with 1.
 #include <cstdio>
 #include <vector>
 
@@ -42,17 +40,18 @@ __global__ void collect(unsigned* out) {
   for (unsigned i = 0; i < kCollectives; ++i) out[i * 32 + lane] = results[i];
 }
 
-// Only every other tile shuffles, which is legal: its mask names only itself.
-__global__ void tiles(float* out) {
-  const auto block = cooperative_groups::this_thread_block();
-  const auto tile = cooperative_groups::tiled_partition<16>(block);
-  float value = float(block.thread_rank());
-  if (tile.meta_group_rank() % 2 == 0) {
-    for (int lanes = 8; lanes > 0; lanes /= 2) value += tile.shfl_xor(value, lanes);
-    value += float(tile.ballot(tile.thread_rank() < 3)) * 1000;
+// Only the lower half of each warp shuffles, which is legal: its mask names only itself.
+__global__ void half_warps(float* out) {
+  const unsigned thread = threadIdx.x;
+  const unsigned lane = thread % 32;
+  const unsigned lower = 0xffffu;
+  float value = float(thread);
+  if (lane < 16) {
+    for (int lanes = 8; lanes > 0; lanes /= 2) value += __shfl_xor_sync(lower, value, lanes, 16);
+    value += float(__ballot_sync(lower, lane < 3)) * 1000;
   }
-  block.sync();
-  out[block.thread_rank()] = value;
+  __syncthreads();
+  out[thread] = value;
 }
 
 __global__ void cluster_sum(float* out) {
@@ -105,11 +104,15 @@ void check_collectives() {
   }
 }
 
-void check_groups() {
+void check_half_warps() {
   auto* out = allocate<float>(64);
-  CHECK(launch(tiles, {1, 64}, nullptr, out) == cudaSuccess);
+  CHECK(launch(half_warps, {1, 64}, nullptr, out) == cudaSuccess);
   const auto all = fetch(out, 64);
   CHECK(all[0] == 7120 && all[20] == 20 && all[40] == 7632);
+}
+
+void check_clusters() {
+  auto* out = allocate<float>(32);
   for (const unsigned size : {1u, 2u, 8u, 16u}) {
     CHECK(launch(cluster_sum, {2 * size, 64, 16, size}, nullptr, out) == cudaSuccess);
     const auto sums = fetch(out, 2 * size);
@@ -174,7 +177,8 @@ void check_conversions() {
 
 int main() {
   check_collectives();
-  check_groups();
+  check_half_warps();
+  check_clusters();
   check_launch_limits();
   check_exponential();
   check_conversions();
