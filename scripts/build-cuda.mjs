@@ -48,5 +48,9 @@ function build() {
     console.error("kullback: building the CUDA backend failed");
     process.exit(1);
   }
+  // For results of a machine that has the binaries and not the repository.
+  const commit = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];
+  const { stdout: built } = spawnSync("git", commit, { cwd: root, encoding: "utf8" });
+  writeFileSync(join(root, "build-cuda/Release/commit.txt"), built || "unknown\n");
   console.error(`kullback: building the CUDA backend took ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
