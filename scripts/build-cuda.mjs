@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { latest, modified, root } from "./files.mjs";
 
 const library = `build-cuda/Release/kullback_cuda.${process.platform === "win32" ? "dll" : "so"}`;
-const sources = ["native/cuda", "native/math", "native/abi"];
+const sources = ["native/cuda", "native/math", "native/abi", "test/native"];
 // CMake reads it where it configures, which it does once: a build for one GPU would stay one for ever after.
 const architectures = process.env.KULLBACK_CUDA_ARCHITECTURES ?? "";
 const configured = join(root, "build-cuda/architectures.txt");
@@ -33,7 +33,8 @@ function build() {
 
   console.error("kullback: building the CUDA backend (about two minutes) ...");
   const started = Date.now();
-  if (changed) rmSync(join(root, "build-cuda/CMakeCache.txt"), { force: true });
+  // Whole each time: what ptxas says, it says of what is compiled.
+  rmSync(join(root, "build-cuda"), { recursive: true, force: true });
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
