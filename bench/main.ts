@@ -1,39 +1,70 @@
-// npm run bench -- <operation> [--quick] [--json] [--save]
-import { writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+// npm run bench -- <operation> [--backend cuda] [--quick] [--json] [--save]
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
-import { backendInfo } from "../lib/index.js";
+import { backendInfo, KullbackError } from "../lib/index.js";
 import { formatBackendInfo } from "../lib/cli/info.js";
-import { markdownReport, tableHead, tableRow, type Results } from "./report.js";
-import { bench } from "./softmax-divergence.js";
+import { cudaTableHead, cudaTableRow, targetHead, targetRows, type CudaResults } from "./report-cuda.js";
+import { tableHead, tableRow, type Results } from "./report.js";
+import { commit, save } from "./results.js";
+import { benchCuda, cudaDevice } from "./softmax-divergence-cuda.js";
+import { resultsOfVisit } from "./visit.js";
 
 const usage = `Usage: npm run bench -- softmax-divergence [options]
 
 Options:
-  --quick   fewer and shorter rounds, less than a minute
-  --json    print the results as JSON, and nothing else
-  --save    keep the results in bench/results/ and write docs/benchmarks.md from them
+  --backend cpu|cuda   who is measured; cpu if left out
+  --quick              fewer and shorter rounds, less than a minute; with cuda, sizes that the emulator can do
+  --no-peers           with cuda: without torch
+  --from <folder>      with cuda: measures nothing, but takes what scripts/gpu-visit.sh has left in that folder
+  --json               print the results as JSON, and nothing else
+  --save               keep the results in bench/results/ and write docs/benchmarks.md from them
 `;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    backend: { type: "string", default: "cpu" },
     quick: { type: "boolean", default: false },
+    "no-peers": { type: "boolean", default: false },
+    from: { type: "string" },
     json: { type: "boolean", default: false },
     save: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
 
+const today = (): string => new Date().toISOString().slice(0, 10);
+
+function say(text: string): void {
+  if (!values.json) process.stdout.write(text);
+}
+
+function sayTable(head: readonly string[], rows: string[][]): void {
+  const table = new Table({ head: [...head], style: { head: [], border: [] } });
+  table.push(...rows);
+  say(`\n${table.toString()}\n`);
+}
+
 async function main(): Promise<number> {
-  if (values.help || positionals.length !== 1 || positionals[0] !== "softmax-divergence") {
+  const { backend, from, help } = values;
+  const right = positionals.length === 1 && positionals[0] === "softmax-divergence";
+  const cuda = backend === "cuda";
+  if (
+    help ||
+    !right ||
+    !(cuda || backend === "cpu") ||
+    (!cuda && (from !== undefined || values["no-peers"]))
+  ) {
     process.stderr.write(usage);
-    return values.help ? 0 : 2;
+    return help ? 0 : 2;
   }
-  const say = (text: string): void => {
-    if (!values.json) process.stdout.write(text);
-  };
+  if (!cuda) return mainCpu();
+  return mainCuda(from === undefined ? await measureCuda() : resultsOfVisit(from));
+}
+
+async function mainCpu(): Promise<number> {
+  // TensorFlow.js comes with it, which is nothing that a machine needs for its GPU to be measured.
+  const { bench } = await import("./softmax-divergence.js");
   const info = backendInfo();
   say(`${formatBackendInfo(info)}\n`);
   let peers: string[] = [];
@@ -43,33 +74,75 @@ async function main(): Promise<number> {
       peers = found;
       say(`peers: ${found.join("; ")}\n\n`);
     },
-    onSize: ({ rows, columns, milliseconds }) =>
-      say(`${rows} x ${columns}: ${milliseconds.valueAndGradient?.toFixed(4)} ms for value and gradient\n`),
+    onSize: saySize,
   });
-  const results: Results = {
-    date: new Date().toISOString().slice(0, 10),
-    quick: values.quick,
-    info,
-    peers,
-    sizes,
-  };
-  const table = new Table({ head: [...tableHead], style: { head: [], border: [] } });
-  table.push(...sizes.map(tableRow));
-  say(`\n${table.toString()}\n`);
+  // Where this machine keeps its files is nobody's business.
+  if (values.save && info.cpu) info.cpu.path = "build/Release/kullback.node";
+  const results: Results = { date: today(), quick: values.quick, info, peers, sizes };
+  sayTable(tableHead, sizes.map(tableRow));
   if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
-  if (values.save) save(results);
+  if (values.save) save("cpu", results);
   return 0;
 }
 
-function save(results: Results): void {
-  const root = new URL("../../", import.meta.url);
-  const kept = new URL("bench/results/softmax-divergence.json", root);
-  const page = new URL("docs/benchmarks.md", root);
-  // Where this machine keeps its files is nobody's business.
-  if (results.info.cpu) results.info.cpu.path = "build/Release/kullback.node";
-  writeFileSync(kept, `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(page, markdownReport(results));
-  process.stdout.write(`wrote ${fileURLToPath(kept)} and ${fileURLToPath(page)}\n`);
+function saySize(size: { rows: number; columns: number; milliseconds: { valueAndGradient?: number } }): void {
+  const { rows, columns, milliseconds } = size;
+  say(`${rows} x ${columns}: ${milliseconds.valueAndGradient?.toFixed(4)} ms for value and gradient\n`);
 }
 
-process.exitCode = await main();
+async function measureCuda(): Promise<CudaResults> {
+  const { name, computeCapability, driverVersion, runtimeVersion, emulated } = cudaDevice();
+  say(`${formatBackendInfo(backendInfo())}\n`);
+  let peers: string[] = [];
+  const notes: string[] = [];
+  const sizes = await benchCuda({
+    quick: values.quick,
+    peers: !values["no-peers"],
+    onPeers: (found) => {
+      peers = found;
+      say(`peers: ${found.join("; ")}\n\n`);
+    },
+    onSize: saySize,
+    onNote: (note) => {
+      notes.push(note);
+      say(`${note}\n`);
+    },
+  });
+  return {
+    date: today(),
+    commit: commit(),
+    quick: values.quick,
+    program: `Node ${process.versions.node}`,
+    device: { name, computeCapability, driverVersion, runtimeVersion, emulated },
+    peers,
+    notes,
+    sizes,
+  };
+}
+
+function mainCuda(results: CudaResults): number {
+  sayTable(cudaTableHead, results.sizes.map(cudaTableRow));
+  const targets = targetRows(results);
+  if (targets.length > 0) sayTable(targetHead, targets);
+  if (results.device.emulated) {
+    say(
+      "These are times of the emulator of Kullback's tests: they say that the bench runs, and nothing of a GPU.\n",
+    );
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+  if (!values.save) return 0;
+  if (results.device.emulated) {
+    process.stderr.write("not saved: nothing was measured, but the emulator\n");
+    return 1;
+  }
+  save("cuda", results);
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof KullbackError)) throw error;
+  process.stderr.write(`${error.name}: ${error.message}\n`);
+  process.exitCode = 1;
+}

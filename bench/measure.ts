@@ -39,3 +39,30 @@ export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[sorted.length >> 1]!;
 }
+
+/** How times stand beside those of the limits and of the peers in the same run. */
+export interface Comparison<Peer extends string> {
+  /** How many times as long each peer takes for value and gradient. */
+  ratios: Partial<Record<Peer, number>>;
+  /** Percent of the memory limit: 100 would be as fast as reading and writing alone. */
+  percentOfLimit: { valueAndGradient: number; value: number };
+}
+
+/** Compares own times, of value and gradient and of the value alone, with those that were measured beside them. */
+export function compared<Peer extends string>(
+  milliseconds: Partial<Milliseconds<string>>,
+  peers: readonly Peer[],
+): Comparison<Peer> {
+  const { valueAndGradient, value, twoReads, twoReadsOneWrite } = milliseconds as Record<string, number>;
+  const ratios = peers.flatMap((peer) => {
+    const time = milliseconds[peer];
+    return time === undefined ? [] : [[peer, time / valueAndGradient!]];
+  });
+  return {
+    ratios: Object.fromEntries(ratios) as Partial<Record<Peer, number>>,
+    percentOfLimit: {
+      valueAndGradient: (100 * twoReadsOneWrite!) / valueAndGradient!,
+      value: (100 * twoReads!) / value!,
+    },
+  };
+}

@@ -24,8 +24,6 @@ export const tableHead = [
 
 /** One size as cells of {@link tableHead}. */
 export function tableRow({ rows, columns, milliseconds, ratios, percentOfLimit }: SizeResult): string[] {
-  const ratio = (value: number | undefined): string =>
-    value === undefined ? "not measured" : `${value.toFixed(1)}x`;
   return [
     `${rows} x ${columns}`,
     time(milliseconds.valueAndGradient),
@@ -38,26 +36,37 @@ export function tableRow({ rows, columns, milliseconds, ratios, percentOfLimit }
   ];
 }
 
-function time(milliseconds: number | undefined): string {
+/** How many times as long. */
+export function ratio(value: number | undefined): string {
+  return value === undefined ? "not measured" : `${value.toFixed(1)}x`;
+}
+
+export function time(milliseconds: number | undefined): string {
   if (milliseconds === undefined) return "not measured";
   return milliseconds < 0.1 ? `${(1000 * milliseconds).toFixed(2)} µs` : `${milliseconds.toFixed(2)} ms`;
 }
 
-function percent(value: number): string {
+export function percent(value: number): string {
   return `${value.toFixed(0)} %`;
 }
 
-/** docs/benchmarks.md */
+/** A line of a table in Markdown. */
+export function line(cells: readonly string[]): string {
+  return `| ${cells.join(" | ")} |\n`;
+}
+
+/** docs/benchmarks.md without what CUDA adds to it. */
 export function markdownReport({ date, info, peers, sizes, quick }: Results): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |\n`;
   const { machine, cpu, versions } = info;
   return `# Benchmarks
 
-This page is written by \`npm run bench -- softmax-divergence --save\`. It is of ${date}${quick ? " (quick)" : ""}, on
+This page is written by \`npm run bench -- softmax-divergence --save\`, its last part with \`--backend cuda\`.
+
+## softmaxDivergence on a CPU, forward KL, float32
+
+Of ${date}${quick ? " (quick)" : ""}, on
 ${machine.processor.replace(/\s+/g, " ")}, ${machine.platform}-${machine.arch}, ${cpu?.threads ?? 1} threads, instruction set
 ${cpu?.instructionSet ?? "none"} (${cpu?.compiler ?? "no addon"}), Node ${versions.node}, Kullback ${versions.kullback}.
-
-## softmaxDivergence, forward KL, float32
 
 Peers: ${peers.join("; ")}. Their columns say how many times as long they take for value and gradient.
 

@@ -2,14 +2,18 @@
 //   --if-possible  where nvcc or CMake is missing, or KULLBACK_SKIP_CUDA is set, it says so in one line and that is no failure
 //   --stage        copies it to prebuilds/, where the package takes it from
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { latest, modified, root } from "./files.mjs";
 
 const library = `build-cuda/Release/kullback_cuda.${process.platform === "win32" ? "dll" : "so"}`;
-const sources = ["native/cuda", "native/math", "native/abi"];
+const sources = ["native/cuda", "native/math", "native/abi", "test/native"];
+// CMake reads it where it configures, which it does once: a build for one GPU would stay one for ever after.
+const architectures = process.env.KULLBACK_CUDA_ARCHITECTURES ?? "";
+const configured = join(root, "build-cuda/architectures.txt");
+const changed = !existsSync(configured) || readFileSync(configured, "utf8") !== architectures;
 
-if (modified(library) <= latest(sources)) build();
+if (changed || modified(library) <= latest(sources)) build();
 if (process.argv.includes("--stage") && existsSync(join(root, library))) {
   const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
   mkdirSync(folder, { recursive: true });
@@ -29,6 +33,8 @@ function build() {
 
   console.error("kullback: building the CUDA backend (about two minutes) ...");
   const started = Date.now();
+  // Whole each time: what ptxas says, it says of what is compiled.
+  rmSync(join(root, "build-cuda"), { recursive: true, force: true });
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
@@ -48,5 +54,10 @@ function build() {
     console.error("kullback: building the CUDA backend failed");
     process.exit(1);
   }
+  writeFileSync(configured, architectures);
+  // For results of a machine that has the binaries and not the repository.
+  const commit = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];
+  const { stdout: built } = spawnSync("git", commit, { cwd: root, encoding: "utf8" });
+  writeFileSync(join(root, "build-cuda/Release/commit.txt"), built || "unknown\n");
   console.error(`kullback: building the CUDA backend took ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }

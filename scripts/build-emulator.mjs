@@ -13,6 +13,7 @@ const folders = ["test/emulator", "test/emulator/include", "native/cuda"];
 const programs = [
   { source: "test/emulator/bugs.cu", backend: false },
   { source: "test/emulator/semantics.cu", backend: false },
+  { source: "test/native/limits_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_bench.cc", backend: true },
 ];
@@ -27,14 +28,16 @@ const common = [
   ...folders.map((folder) => `-I${folder}`),
 ];
 const sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
+// Of use only where kernels report their accesses: in the last variant.
+const accessChecker = ["access.cc", "access_hooks.cc"];
 const variants = {
   // Its kernels count which of their lines run.
-  plain: { kernel: ["-O1", "--coverage"], emulator: ["-O1"], link: ["--coverage"], leave: ["access.cc"] },
+  plain: { kernel: ["-O1", "--coverage"], emulator: ["-O1"], link: ["--coverage"], leave: accessChecker },
   address: {
     kernel: ["-O1", "-fno-omit-frame-pointer", ...sanitizers],
     emulator: ["-O1", "-fno-omit-frame-pointer", "-fsanitize=address"],
     link: sanitizers,
-    leave: ["access.cc"],
+    leave: accessChecker,
   },
   // The kernels report their accesses to the emulator's own functions: the sanitizer's library is not linked.
   access: {

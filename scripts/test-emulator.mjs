@@ -32,7 +32,10 @@ const ava = (config, files, env) =>
   );
 
 step("kullback: building the emulator", process.execPath, ["scripts/build-emulator.mjs"]);
-ava("test/emulator/ava.config.mjs", ["dist/test/emulator/emulator.test.js"]);
+ava("test/emulator/ava.config.mjs", [
+  "dist/test/emulator/emulator.test.js",
+  "dist/test/emulator/bench.test.js",
+]);
 
 const coverage = join(root, "build-emulator/coverage");
 rmSync(coverage, { recursive: true, force: true });

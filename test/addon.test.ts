@@ -109,6 +109,8 @@ test("device memory is refused where there is no such device, and handles that a
     "deviceTrim",
     "deviceHeld",
     "cudaDevice",
+    "cudaMemoryLimit",
+    "cudaExponentialLimit",
   ];
   for (const name of functions as (keyof Addon)[]) {
     for (const first of garbage) {

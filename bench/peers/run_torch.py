@@ -1,6 +1,9 @@
-"""The peer of the field: torch on the CPU. Reads lines "rows columns repetitions", answers each with one JSON line.
+"""torch as a peer, on its CPU or on CUDA: `run_torch.py cpu <threads>`, `run_torch.py cuda`. It needs no Node.
 
-value and gradient of KL(teacher || student), batchmean, as its users write it: log_softmax twice, kl_div, backward.
+Prints who it is, then reads lines "rows columns repetitions" and answers each with one line of JSON: the median
+milliseconds of value and gradient of KL(teacher || student), batchmean, as its users write it: log_softmax twice,
+kl_div, backward. On CUDA also under torch.compile, and with Liger's kernel for kl_div where liger_kernel can be
+imported. What is not there is under "missing", what does not run or computes something else under "failed".
 """
 
 import json
@@ -11,22 +14,99 @@ import time
 import torch
 import torch.nn.functional as F
 
-torch.set_num_threads(int(sys.argv[1]))
+device = sys.argv[1]
+on_cuda = device == "cuda"
+if on_cuda and not torch.cuda.is_available():
+    sys.exit("this torch has no CUDA device")
+if not on_cuda:
+    torch.set_num_threads(int(sys.argv[2]))
 torch.manual_seed(0)
-print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+
+missing = {}
+liger_kl_div = None
+if on_cuda:
+    if not hasattr(torch, "compile"):
+        missing["compile"] = f"torch {torch.__version__} has no torch.compile"
+    try:
+        from liger_kernel.ops.kl_div import LigerKLDivLossFunction
+
+        liger_kl_div = LigerKLDivLossFunction.apply
+    except Exception as error:
+        missing["liger"] = f"{type(error).__name__}: {error}"
 
 
-def once(student, teacher):
+def say(answer):
+    print(json.dumps(answer), flush=True)
+
+
+def eager(student, teacher):
+    return F.kl_div(F.log_softmax(student, -1), F.log_softmax(teacher, -1), reduction="batchmean", log_target=True)
+
+
+def liger(student, teacher):
+    return liger_kl_div(F.log_softmax(student, -1), F.log_softmax(teacher, -1), "batchmean", True)
+
+
+def contenders():
+    """What computes the loss, anew for each size: torch.compile then knows the shape."""
+    losses = {"eager": eager}
+    if on_cuda and "compile" not in missing:
+        torch._dynamo.reset()
+        losses["compile"] = torch.compile(eager, dynamic=False)
+    if liger_kl_div is not None:
+        losses["liger"] = liger
+    return losses
+
+
+def once(loss_of, student, teacher):
+    """The loss, and the milliseconds of it and its gradient."""
     student.grad = None
-    start = time.perf_counter()
-    loss = F.kl_div(F.log_softmax(student, -1), F.log_softmax(teacher, -1), reduction="batchmean", log_target=True)
+    if not on_cuda:
+        start = time.perf_counter()
+        loss = loss_of(student, teacher)
+        loss.backward()
+        return loss, 1000 * (time.perf_counter() - start)
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    loss = loss_of(student, teacher)
     loss.backward()
-    return time.perf_counter() - start
+    end.record()
+    end.synchronize()
+    return loss, begin.elapsed_time(end)
 
 
+def measure(rows, columns, repetitions):
+    milliseconds, failed = {}, {}
+    teacher = torch.randn(rows, columns, device=device) * 3
+    student = (teacher + torch.randn(rows, columns, device=device)).requires_grad_(True)
+    expected = None
+    for name, loss_of in contenders().items():
+        try:
+            value = once(loss_of, student, teacher)[0].item()
+            expected = value if expected is None else expected
+            if not abs(value - expected) <= 1e-3 * abs(expected):
+                raise ArithmeticError(f"computes {value}, where eager says {expected}")
+            if on_cuda:
+                once(loss_of, student, teacher)
+            milliseconds[name] = statistics.median(once(loss_of, student, teacher)[1] for _ in range(repetitions))
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+        student.grad = None
+        if on_cuda:
+            torch.cuda.empty_cache()
+    return {"rows": rows, "columns": columns, "milliseconds": milliseconds, "failed": failed}
+
+
+say(
+    {
+        "version": torch.__version__,
+        "device": torch.cuda.get_device_name(0) if on_cuda else f"{torch.get_num_threads()} threads",
+        "missing": missing,
+    }
+)
 for line in sys.stdin:
     rows, columns, repetitions = map(int, line.split())
-    teacher = torch.randn(rows, columns) * 3
-    student = (teacher + torch.randn(rows, columns)).requires_grad_(True)
-    once(student, teacher)
-    print(json.dumps({"seconds": statistics.median(once(student, teacher) for _ in range(repetitions))}), flush=True)
+    try:
+        say(measure(rows, columns, repetitions))
+    except Exception as error:  # too large for the device's memory
+        say({"rows": rows, "columns": columns, "milliseconds": {}, "failed": {"torch": f"{type(error).__name__}: {error}".splitlines()[0]}})

@@ -1,4 +1,4 @@
-// Talks to run_torch.py. Torch is Debian's python3-torch: looked for, never required.
+// Talks to run_torch.py. Torch is looked for, never required: on a CPU Debian's python3-torch will do.
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
@@ -7,10 +7,37 @@ import { fileURLToPath } from "node:url";
 // The script is no TypeScript: it stays where it was written.
 const script = fileURLToPath(new URL("../../../bench/peers/run_torch.py", import.meta.url));
 
-/** A running torch, or undefined where no Python of this machine has it. */
-export async function startTorch(threads: number): Promise<Torch | undefined> {
+/** What the script says of itself: contenders that are missing, each with the reason. */
+export interface TorchIntroduction {
+  version: string;
+  device: string;
+  missing: Record<string, string>;
+}
+
+/** What the script says of one size: median milliseconds for value and gradient, and what failed, with the reason. */
+export interface TorchTimes {
+  rows: number;
+  columns: number;
+  milliseconds: Partial<Record<string, number>>;
+  failed: Record<string, string>;
+}
+
+/** Who it is and what is missing, in words. */
+export function introduced(torch: TorchIntroduction | undefined): string[] {
+  if (torch === undefined) return ["torch: not measured"];
+  const missing = Object.entries(torch.missing).map(([peer, why]) => `${peer}: not measured, ${why}`);
+  return [`torch ${torch.version} on ${torch.device}`, ...missing];
+}
+
+/** What failed, in words. */
+export function failures({ rows, columns, failed }: TorchTimes): string[] {
+  return Object.entries(failed).map(([peer, why]) => `${rows} x ${columns}, ${peer}: ${why}`);
+}
+
+/** A running torch, or undefined where no Python of this machine has it. `args` are those of the script. */
+export async function startTorch(args: readonly string[]): Promise<Torch | undefined> {
   for (const python of ["/usr/bin/python3", "python3"]) {
-    const torch = await Torch.start(python, threads);
+    const torch = await Torch.start(python, args);
     if (torch !== undefined) return torch;
   }
   return undefined;
@@ -21,29 +48,39 @@ export class Torch {
   private constructor(
     private readonly child: ChildProcessWithoutNullStreams,
     private readonly lines: Interface,
-    readonly version: string,
+    private readonly ended: Promise<undefined>,
+    readonly introduction: TorchIntroduction,
   ) {}
 
-  static async start(python: string, threads: number): Promise<Torch | undefined> {
-    const child = spawn(python, [script, String(threads)]);
+  static async start(python: string, args: readonly string[]): Promise<Torch | undefined> {
+    const child = spawn(python, [script, ...args]);
     const lines = createInterface({ input: child.stdout });
-    const hello = await Promise.race([
-      once(lines, "line").then(([line]) => line as string),
-      once(child, "close").then(() => undefined),
-      once(child, "error").then(() => undefined),
-    ]);
+    const ended = new Promise<undefined>((resolve) => {
+      child.on("close", () => resolve(undefined));
+      child.on("error", () => resolve(undefined));
+    });
+    // Writing to one that has ended is no reason to end too.
+    child.stdin.on("error", () => undefined);
+    child.stderr.resume();
+    const hello = await nextLine(lines, ended);
     if (hello === undefined) return undefined;
-    return new Torch(child, lines, (JSON.parse(hello) as { version: string }).version);
+    return new Torch(child, lines, ended, JSON.parse(hello) as TorchIntroduction);
   }
 
-  /** Median seconds for value and gradient. */
-  async measure(rows: number, columns: number, repetitions: number): Promise<number> {
+  /** Throws where the process has ended. */
+  async measure(rows: number, columns: number, repetitions: number): Promise<TorchTimes> {
+    const answer = nextLine(this.lines, this.ended);
     this.child.stdin.write(`${rows} ${columns} ${repetitions}\n`);
-    const [line] = (await once(this.lines, "line")) as [string];
-    return (JSON.parse(line) as { seconds: number }).seconds;
+    const line = await answer;
+    if (line === undefined) throw new Error(`torch ended at ${rows} x ${columns}`);
+    return JSON.parse(line) as TorchTimes;
   }
 
   stop(): void {
     this.child.stdin.end();
   }
+}
+
+function nextLine(lines: Interface, ended: Promise<undefined>): Promise<string | undefined> {
+  return Promise.race([once(lines, "line").then(([line]) => line as string), ended]);
 }

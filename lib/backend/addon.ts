@@ -92,6 +92,16 @@ export interface Addon {
   deviceDispose(array: DeviceHandle): void;
   deviceTrim(device: number): void;
   deviceHeld(device: number): [arrays: number, bytes: number];
+  /** For benches: reads two float32 arrays, and writes their sum where there is a third; all but up to three elements. */
+  cudaMemoryLimit(
+    device: number,
+    length: number,
+    first: DeviceHandle,
+    second: DeviceHandle,
+    sum: DeviceHandle | undefined,
+  ): void;
+  /** For benches: as many float32 exponentials, as the operations compute them. */
+  cudaExponentialLimit(device: number, count: number): void;
   /** 0 before the first setThreadCount. */
   threadCount(): number;
   setThreadCount(count: number): void;

@@ -33,7 +33,7 @@ export function formatBackendInfo(info: BackendInfo): string {
     lines.push(
       [
         devices === 1 ? "device" : `device 0 of ${devices}`,
-        `${what}, compute capability ${device.computeCapability / 10}, ${memory}`,
+        `${what}, compute capability ${(device.computeCapability / 10).toFixed(1)}, ${memory}`,
       ],
       [
         "cuda",

@@ -108,6 +108,13 @@ typedef struct kullback_devices {
   kullback_status (*copy_to_host)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*copy_on_device)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*trim)(int32_t device); /* gives back what is kept for later calls */
+
+  /* What benches hold operations against: on this device, nothing with as much work can be faster.
+   * Reads two arrays and writes their sum where there is a third. float32 in the device's memory, from multiples of 16
+   * bytes on; up to three elements at the end are left out. */
+  kullback_status (*memory_limit)(int32_t device, const float* first, const float* second, float* sum, int64_t length);
+  /* `count` exponentials as the operations compute them in float32. */
+  kullback_status (*exponential_limit)(int32_t device, int64_t count);
 } kullback_devices;
 
 typedef struct kullback_backend {

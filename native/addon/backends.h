@@ -24,9 +24,6 @@ void run_beside(int64_t device, std::function<void()> job);
 // Returns once what was to run beside JavaScript for one of CUDA's devices has run.
 void wait_for_device(int64_t device);
 
-// Returns once what was to run beside JavaScript for one of CUDA's devices has run.
-void wait_for_device(int64_t device);
-
 // cuda.cc: loadCuda and what asks a device about itself.
 void register_cuda(Napi::Env env, Napi::Object exports);
 

@@ -1,4 +1,5 @@
-// What JavaScript may ask the CUDA backend about: whether it loads, and its devices.
+// What JavaScript may ask the CUDA backend about: whether it loads, its devices, and their limits.
+#include <cstdint>
 #include <string>
 
 #include "arguments.h"
@@ -45,12 +46,41 @@ Napi::Value cuda_device(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// cudaMemoryLimit(device, length, first, second, sum or undefined), float32: for benches.
+Napi::Value memory_limit(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, 0, nullptr);
+  const int64_t device = arguments.cuda_device(), length = arguments.count("length");
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  const auto* first = static_cast<const float*>(arguments.tensor_input("first", napi_float32_array, length, true));
+  const auto* second = static_cast<const float*>(arguments.tensor_input("second", napi_float32_array, length, true));
+  auto* sum = static_cast<float*>(arguments.tensor_output("sum", napi_float32_array, length, true));
+  for (const float* array : {first, second, static_cast<const float*>(sum)}) {
+    if (reinterpret_cast<uintptr_t>(array) % 16 != 0) {
+      throw argument_error(info.Env(), "arrays must begin at a multiple of 16 bytes");
+    }
+  }
+  throw_unless_ok(info.Env(), cuda.devices->memory_limit(static_cast<int32_t>(device), first, second, sum, length),
+                  cuda);
+  return info.Env().Undefined();
+}
+
+// cudaExponentialLimit(device, count): for benches.
+Napi::Value exponential_limit(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, 0, nullptr);
+  const int64_t device = arguments.cuda_device(), count = arguments.count("count");
+  const kullback_backend& cuda = backend_for(info.Env(), device);
+  throw_unless_ok(info.Env(), cuda.devices->exponential_limit(static_cast<int32_t>(device), count), cuda);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void register_cuda(Napi::Env env, Napi::Object exports) {
   exports["loadCuda"] = Napi::Function::New<load_cuda>(env, "loadCuda");
   exports["cudaDevices"] = Napi::Function::New<cuda_devices>(env, "cudaDevices");
   exports["cudaDevice"] = Napi::Function::New<cuda_device>(env, "cudaDevice");
+  exports["cudaMemoryLimit"] = Napi::Function::New<memory_limit>(env, "cudaMemoryLimit");
+  exports["cudaExponentialLimit"] = Napi::Function::New<exponential_limit>(env, "cudaExponentialLimit");
 }
 
 }  // namespace kullback

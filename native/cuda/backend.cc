@@ -89,8 +89,17 @@ kullback_status trim(int32_t index) {
   });
 }
 
-constexpr kullback_devices devices = {&count,          &describe,     &memory,         &allocate, &release,
-                                      &copy_to_device, &copy_to_host, &copy_on_device, &trim};
+constexpr kullback_devices devices = {&count,
+                                      &describe,
+                                      &memory,
+                                      &allocate,
+                                      &release,
+                                      &copy_to_device,
+                                      &copy_to_host,
+                                      &copy_on_device,
+                                      &trim,
+                                      &memory_limit_cuda,
+                                      &exponential_limit_cuda};
 
 constexpr kullback_backend table = {
     KULLBACK_ABI_VERSION,

@@ -11,6 +11,10 @@ namespace kullback {
 #include "../abi/operations.inc"
 #undef KULLBACK_OPERATION
 
+// limits.cu: what benches hold operations against.
+kullback_status memory_limit_cuda(int32_t device, const float* first, const float* second, float* sum, int64_t length);
+kullback_status exponential_limit_cuda(int32_t device, int64_t count);
+
 }  // namespace kullback
 
 #endif  // KULLBACK_CUDA_BACKEND_H

@@ -1,9 +1,5 @@
-// The access checker. Kernels are compiled with -fsanitize=thread but linked without its run-time library: the compiler
-// then calls the functions below at every load and store that is not a provably private local, and this file decides
-// what they mean. Knowing the block, warp and barrier interval of every access, it reports
-//   - races on shared memory (block, warp and cluster scope) and on global memory (between blocks of one launch),
-//   - reads of shared or device memory that nobody wrote,
-//   - accesses outside every array, and host memory touched by a kernel.
+// The access checker. Knowing the block, warp and barrier interval of every access, it reports races on shared and on
+// global memory, reads of what nobody wrote, accesses outside of every array, and host memory touched by a kernel.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -11,310 +7,270 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "emulator.h"
+#include "machine.h"
+#include "ordering.h"
+#include "shadow.h"
 
 namespace kullback::emulator {
-
 namespace {
 
-constexpr size_t kGrain = 2;  // bytes per shadow cell: the smallest element type
+// An access to a cell, or to an address that has none.
+struct Event {
+  const Access& access;
+  const Stamp& now;
+  const Region* region;  // nullptr: outside of all
+  const char* address;
 
-struct Mark {
-  Stamp at{};
-  const void* pc = nullptr;
-  bool many = false, atomic = false;
-};
-struct Cell {
-  Mark writer, reader, other_reader;
-  bool initialised = false;
-  const void* in_flight = nullptr;
-};
-
-// What a thread knows to have happened through fences, and atomics: everything of a thread up to a serial,
-// everything of a block, warp or cluster before an epoch.
-struct Knowledge {
-  std::map<uint32_t, uint32_t> threads, blocks, warps, clusters;
-  void raise(std::map<uint32_t, uint32_t>& m, uint32_t key, uint32_t value) {
-    auto& v = m.emplace(key, value).first->second;
-    v = std::max(v, value);
-  }
-  void add(const Knowledge& o) {
-    for (auto [k, v] : o.threads) raise(threads, k, v);
-    for (auto [k, v] : o.blocks) raise(blocks, k, v);
-    for (auto [k, v] : o.warps) raise(warps, k, v);
-    for (auto [k, v] : o.clusters) raise(clusters, k, v);
-  }
-  void add(const Stamp& s) {
-    raise(threads, s.thread, s.serial + 1);
-    raise(blocks, s.block, s.block_epoch);
-    raise(warps, s.warp, s.warp_epoch);
-    raise(clusters, s.cluster, s.cluster_epoch);
-  }
-  static bool above(const std::map<uint32_t, uint32_t>& m, uint32_t key, uint32_t value) {
-    auto it = m.find(key);
-    return it != m.end() && it->second > value;
-  }
-  bool covers(const Stamp& s) const {
-    return above(threads, s.thread, s.serial) || above(blocks, s.block, s.block_epoch) ||
-           above(warps, s.warp, s.warp_epoch) || above(clusters, s.cluster, s.cluster_epoch);
-  }
-  bool empty() const { return threads.empty(); }
-};
-struct ThreadKnowledge {
-  Knowledge known, fenced, pending;
+  bool reads() const { return access.kind != Access::write; }
+  bool writes() const { return access.kind != Access::read; }
+  bool atomic() const { return access.kind == Access::atomic; }
 };
 
-struct Region {
-  const char* begin = nullptr;
-  size_t bytes = 0;
-  std::vector<Cell> cells;
-  bool shared = false;
-  unsigned rank = 0;
-  size_t offset = 0;
-};
+const char* name_of(Access::Kind kind) {
+  switch (kind) {
+    case Access::read:
+      return "read";
+    case Access::write:
+      return "write";
+    case Access::atomic:
+      return "atomic";
+  }
+  return "?";
+}
+
+unsigned thread_in_block(const Stamp& stamp) { return stamp.thread % (blockDim.x * blockDim.y * blockDim.z); }
 
 std::string source_line(const void* pc) {
-  Dl_info info{};
-  char command[512], line[512] = "?";
-  if (!dladdr(pc, &info) || !info.dli_fname) return "?";
-  snprintf(command, sizeof command, "addr2line -s -e '%s' %zx 2>/dev/null", info.dli_fname,
-           size_t(static_cast<const char*>(pc) - static_cast<const char*>(info.dli_fbase) - 1));
-  if (FILE* pipe = popen(command, "r")) {
-    if (!fgets(line, sizeof line, pipe)) line[0] = 0;
-    pclose(pipe);
-  }
-  line[strcspn(line, " \n")] = 0;
-  return line;
+  Dl_info object{};
+  if (dladdr(pc, &object) == 0 || object.dli_fname == nullptr) return "?";
+  const auto offset = size_t(static_cast<const char*>(pc) - static_cast<const char*>(object.dli_fbase));
+  // The pc is where the call returns to: the line is that of the byte before.
+  const std::string command = printed("addr2line -s -e '%s' %zx 2>/dev/null", object.dli_fname, offset - 1);
+  FILE* const pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return "?";
+  char line[512] = "";
+  if (fgets(line, sizeof line, pipe) == nullptr) line[0] = '\0';
+  pclose(pipe);
+  return std::string(line, strcspn(line, " \n"));
 }
 
-bool before(const Stamp& then, const Stamp& now) {  // is `then` ordered before `now`?
-  return then.thread == now.thread || then.launch != now.launch ||
-         (then.cluster == now.cluster && then.cluster_epoch < now.cluster_epoch) ||
-         (then.block == now.block && then.block_epoch < now.block_epoch) ||
-         (then.warp == now.warp && then.warp_epoch < now.warp_epoch);
+std::string place_of(const Event& event) {
+  const Region* const region = event.region;
+  if (region == nullptr) return printed("address %p", static_cast<const void*>(event.address));
+  const std::string offset = region->shared ? printed(" at shared offset %zu", region->offset) : "";
+  return printed("%s memory (array of %zu bytes%s) at byte %zu", region->shared ? "shared" : "device", region->bytes,
+                 offset.c_str(), size_t(event.address - region->begin));
 }
 
-struct AccessChecker : Checker {
-  std::vector<ThreadKnowledge> threads;      // of the running cluster
-  std::map<const void*, Knowledge> objects;  // what was released on an atomic
-  std::map<const char*, Region> regions;     // by begin: device buffers and the live shared arrays
-  Region* cached = nullptr;
-  std::set<std::pair<const void*, const void*>> reported;
-  const char* shared_base = nullptr;
-  size_t shared_span = 0;
-  Traffic moved;
+// Neither a known array, nor a stack, nor a constant of the program: host memory handed to a kernel.
+bool is_host_memory(const char* address) {
+  static uintptr_t program_pages[256];  // pages found to belong to a loaded object
+  const uintptr_t page = reinterpret_cast<uintptr_t>(address) >> 12;
+  uintptr_t& known_page = program_pages[page % 256];
+  if (known_page == page || on_fiber_stack(address)) return false;
+  Dl_info object;
+  if (dladdr(address, &object) == 0) return true;
+  known_page = page;
+  return false;
+}
 
-  AccessChecker() { checker = this; }
+bool is_misaligned(const Access& access) {
+  const bool power_of_two = (access.size & (access.size - 1)) == 0;
+  const size_t alignment = std::min<size_t>(access.size, 16);
+  return power_of_two && reinterpret_cast<uintptr_t>(access.address) % alignment != 0;
+}
 
-  Region* find(const void* address) {
-    auto* at = static_cast<const char*>(address);
-    if (cached && at >= cached->begin && at < cached->begin + cached->bytes) return cached;
-    auto it = regions.upper_bound(at);
-    if (it == regions.begin()) return nullptr;
-    --it;
-    return at < it->second.begin + it->second.bytes ? cached = &it->second : nullptr;
-  }
-  void add(const void* address, size_t bytes, bool shared, unsigned rank, size_t offset) {
-    Region& r = regions[static_cast<const char*>(address)];
-    r.begin = static_cast<const char*>(address);
-    r.bytes = bytes;
-    r.cells.assign((bytes + kGrain - 1) / kGrain, Cell{});
-    r.shared = shared;
-    r.rank = rank;
-    r.offset = offset;
-    cached = nullptr;
-  }
+bool in_same_interval(const Stamp& one, const Stamp& other) {
+  return one.launch == other.launch && one.warp_epoch == other.warp_epoch && one.block_epoch == other.block_epoch &&
+         one.cluster_epoch == other.cluster_epoch;
+}
+
+void remember_reader(Cell& cell, const Event& event) {
+  const Stamp& now = event.now;
+  const Mark& last = cell.reader;
+  const bool same_warp = last.pc != nullptr && last.at.warp == now.warp && last.at.launch == now.launch;
+  const bool same_epoch = last.at.warp_epoch == now.warp_epoch && last.at.block_epoch == now.block_epoch;
+  const bool by_others = last.by_several || last.at.thread != now.thread;
+  const bool by_several = same_warp && same_epoch && by_others;
+  if (!same_warp) cell.other_reader = cell.reader;
+  cell.reader = {.at = now, .pc = event.access.pc, .by_several = by_several};
+}
+
+class AccessChecker : public Checker {
+ public:
   void buffer(const void* address, size_t bytes, bool live) override {
-    if (live)
-      add(address, bytes, false, 0, 0);
-    else {
-      regions.erase(static_cast<const char*>(address));
-      cached = nullptr;
-    }
-  }
-  void initialised(const void* address, size_t bytes) override {
-    Region* r = find(address);
-    if (!r) return;
-    size_t first = size_t(static_cast<const char*>(address) - r->begin);
-    for (size_t i = first / kGrain; i < (first + bytes + kGrain - 1) / kGrain && i < r->cells.size(); ++i)
-      r->cells[i] = Cell{}, r->cells[i].initialised = true;
-  }
-  void shared_begin(const void* address, size_t bytes, unsigned rank) override {
-    auto* begin = static_cast<const char*>(address);
-    if (rank == 0) {
-      shared_base = begin;
-      shared_span = 0;
-    }
-    shared_span += bytes;
-    for (auto it = regions.lower_bound(begin); it != regions.end() && it->first < begin + bytes;)
-      it = regions.erase(it);
-    cached = nullptr;
-  }
-  void shared_array(const void* address, size_t bytes, unsigned rank, size_t offset) override {
-    add(address, bytes, true, rank, offset);
-  }
-
-  std::string where(const Region* r, const void* address) {
-    char text[128];
-    if (!r)
-      snprintf(text, sizeof text, "address %p", address);
-    else
-      snprintf(text, sizeof text, "%s memory (array of %zu bytes%s) at byte %zu", r->shared ? "shared" : "device",
-               r->bytes, r->shared ? (" at shared offset " + std::to_string(r->offset)).c_str() : "",
-               size_t(static_cast<const char*>(address) - r->begin));
-    return text;
-  }
-  void report(const char* what, const Region* r, const void* address, const Access& a, const Stamp& now,
-              const Mark* other, const char* other_is) {
-    if (!reported.insert({a.pc, other ? other->pc : nullptr}).second) return;
-    char threads[160] = "";
-    if (other)
-      snprintf(threads, sizeof threads, "; %s by block %u thread %u at %s", other_is, other->at.block,
-               other->at.thread % (blockDim.x * blockDim.y * blockDim.z), source_line(other->pc).c_str());
-    fail("%s: %s by block %u thread %u at %s on %s%s", what,
-         a.kind == Access::read    ? "read"
-         : a.kind == Access::write ? "write"
-                                   : "atomic",
-         now.block, now.thread % (blockDim.x * blockDim.y * blockDim.z), source_line(a.pc).c_str(),
-         where(r, address).c_str(), threads);
-  }
-
-  bool ordered(const Mark& then, const Stamp& now) {
-    return before(then.at, now) || threads[current_lane_global()].known.covers(then.at);
-  }
-  void cluster_begin(unsigned count) override { threads.assign(count, {}); }
-  void fence(const Stamp& now) override {
-    ThreadKnowledge& t = threads[current_lane_global()];
-    t.known.add(t.pending);
-    t.pending = {};
-    t.fenced = t.known;
-    t.fenced.add(now);
-  }
-  void joined(unsigned first, unsigned count) override {
-    Knowledge all;
-    for (unsigned i = first; i < first + count; ++i) all.add(threads[i].known);
-    if (!all.empty())
-      for (unsigned i = first; i < first + count; ++i) threads[i].known = all;
-  }
-  void in_flight(const Access& a, const Stamp& now, bool begins) override {
-    if (begins) access(a, now);
-    Region* r = find(a.address);
-    if (!r) return;
-    size_t first = size_t(static_cast<const char*>(a.address) - r->begin) / kGrain;
-    for (size_t i = first; i < first + (a.size + kGrain - 1) / kGrain && i < r->cells.size(); ++i)
-      r->cells[i].in_flight = begins ? a.pc : nullptr;
-    if (!begins) access(a, now);
-  }
-
-  void check(Cell& c, const Region* r, const char* at, const Access& a, const Stamp& now) {
-    if (c.in_flight) report("an asynchronous copy to this is still in flight", r, at, a, now, &c.writer, "started");
-    if (a.kind != Access::write && !c.initialised && !c.writer.pc)
-      report("nobody wrote this", r, at, a, now, nullptr, "");
-    if (c.writer.pc && !ordered(c.writer, now) && !(a.kind == Access::atomic && c.writer.atomic))
-      report("race", r, at, a, now, &c.writer, "written");
-    if (a.kind != Access::read) {
-      for (const Mark* m : {&c.reader, &c.other_reader})
-        if (m->pc && !(a.kind == Access::atomic && m->atomic) &&
-            (!ordered(*m, now) || (m->many && m->at.thread == now.thread && m->at.launch == now.launch &&
-                                   m->at.warp_epoch == now.warp_epoch && m->at.block_epoch == now.block_epoch &&
-                                   m->at.cluster_epoch == now.cluster_epoch)))
-          report("race", r, at, a, now, m, "read");
-      c.writer = {now, a.pc, false, a.kind == Access::atomic};
+    if (live) {
+      shadow_.add_device_memory(address, bytes);
     } else {
-      bool same_warp = c.reader.pc && c.reader.at.warp == now.warp && c.reader.at.launch == now.launch;
-      bool many = same_warp && c.reader.at.warp_epoch == now.warp_epoch && c.reader.at.block_epoch == now.block_epoch &&
-                  (c.reader.at.thread != now.thread || c.reader.many);
-      if (!same_warp) c.other_reader = c.reader;
-      c.reader = {now, a.pc, many, a.kind == Access::atomic};
+      shadow_.remove(address, 1);
     }
   }
 
-  void access(const Access& a, const Stamp& now) override {
-    if (!a.size) return;
-    auto* begin = static_cast<const char*>(a.address);
-    Region* r = find(begin);
-    if (!r) {
-      if (shared_base && begin >= shared_base && begin < shared_base + shared_span)
-        report("outside every shared array", nullptr, begin, a, now, nullptr, "");
-      if (is_heap(begin)) report("not device memory", nullptr, begin, a, now, nullptr, "");
-      return;  // stacks, parameters, constants
-    }
-    if (!r->shared && a.kind != Access::write) moved.read += a.size;
-    if (!r->shared && a.kind != Access::read) moved.written += a.size;
-    if (begin + a.size > r->begin + r->bytes) report("runs over the end", r, begin, a, now, nullptr, "");
-    if (reinterpret_cast<uintptr_t>(begin) % (a.size > 16 ? 16 : a.size) && (a.size & (a.size - 1)) == 0)
-      report("misaligned", r, begin, a, now, nullptr, "");
-    size_t first = size_t(begin - r->begin) / kGrain, last = (size_t(begin - r->begin) + a.size - 1) / kGrain;
-    for (size_t i = first; i <= last; ++i) check(r->cells[i], r, r->begin + i * kGrain, a, now);
-    if (a.kind == Access::atomic) {  // an atomic orders what fences around it say
-      ThreadKnowledge& t = threads[current_lane_global()];
-      Knowledge& o = objects[a.address];
-      t.pending.add(o);
-      o.add(t.fenced);
+  void initialised(const void* address, size_t bytes) override {
+    Region* const region = shadow_.find(address);
+    if (region == nullptr) return;
+    for (Cell& cell : region->cells_of(address, bytes)) {
+      cell = Cell{};
+      cell.initialised = true;
     }
   }
 
-  // Neither a registered buffer, nor a stack, nor a constant of the program: host memory handed to a kernel.
-  static bool is_heap(const char* at) {
-    static uintptr_t program_pages[256];  // pages found to belong to a loaded object
-    uintptr_t page = reinterpret_cast<uintptr_t>(at) >> 12;
-    if (program_pages[page % 256] == page || on_fiber_stack(at)) return false;
-    Dl_info info;
-    if (!dladdr(at, &info)) return true;
-    program_pages[page % 256] = page;
-    return false;
+  void shared_begin(const void* address, size_t bytes, unsigned rank) override {
+    if (rank == 0) {
+      shared_begin_ = static_cast<const char*>(address);
+      shared_end_ = shared_begin_;
+    }
+    shared_end_ += bytes;
+    shadow_.remove(address, bytes);
   }
+
+  void shared_array(const void* address, size_t bytes, size_t offset) override {
+    shadow_.add_shared_array(address, bytes, offset);
+  }
+
+  void access(const Access& access, const Stamp& now) override {
+    if (access.size == 0) return;
+    Region* const region = shadow_.find(access.address);
+    const Event event{access, now, region, static_cast<const char*>(access.address)};
+    if (region == nullptr) {
+      check_outside(event);
+      return;
+    }
+    if (!region->shared) count(event);
+    check_extent(event);
+    const char* cell_address = region->begin + size_t(event.address - region->begin) / kCellBytes * kCellBytes;
+    for (Cell& cell : region->cells_of(access.address, access.size)) {
+      check(cell, {access, now, region, cell_address});
+      cell_address += kCellBytes;
+    }
+    if (event.atomic()) exchange_knowledge(access.address);
+  }
+
+  void in_flight(const Access& destination, const Stamp& now, bool begins) override {
+    if (begins) access(destination, now);
+    Region* const region = shadow_.find(destination.address);
+    if (region == nullptr) return;
+    for (Cell& cell : region->cells_of(destination.address, destination.size)) cell.in_flight = begins;
+    if (!begins) access(destination, now);
+  }
+
+  void fence(const Stamp& now) override {
+    ThreadKnowledge& self = knowledge_of_current();
+    self.known.add(self.pending);
+    self.pending = {};
+    self.fenced = self.known;
+    self.fenced.add(now);
+  }
+
+  // Each then knows what any of them knew.
+  void joined(unsigned first_thread, unsigned threads) override {
+    const std::span<ThreadKnowledge> group(&threads_[first_thread], threads);
+    Knowledge all;
+    for (const ThreadKnowledge& thread : group) all.add(thread.known);
+    if (all.empty()) return;
+    for (ThreadKnowledge& thread : group) thread.known = all;
+  }
+
+  void cluster_begin(unsigned threads) override { threads_.assign(threads, {}); }
 
   void launch_begin() override {
-    objects.clear();
-    moved = {};
+    released_.clear();
+    traffic_ = {};
   }
-  Traffic traffic() const override { return moved; }
-};
-AccessChecker& access_checker = *new AccessChecker;
 
-void note(const void* address, size_t size, Access::Kind kind, const void* pc) {
-  if (in_kernel()) access_checker.access({address, size, pc, kind}, stamp());
-}
+  Traffic traffic() const override { return traffic_; }
+
+ private:
+  ThreadKnowledge& knowledge_of_current() { return threads_[thread_in_cluster()]; }
+
+  bool is_ordered(const Mark& then, const Stamp& now) {
+    return ordered_by_barriers(then.at, now) || knowledge_of_current().known.covers(then.at);
+  }
+
+  bool races_with_writer(const Mark& writer, const Event& event) {
+    if (writer.pc == nullptr) return false;
+    const bool both_atomic = writer.atomic && event.atomic();
+    return !both_atomic && !is_ordered(writer, event.now);
+  }
+
+  bool races_with_reader(const Mark& reader, const Event& event) {
+    if (reader.pc == nullptr) return false;
+    if (!is_ordered(reader, event.now)) return true;
+    // The writer's own read hides those of others, which nothing has ordered since.
+    return reader.by_several && reader.at.thread == event.now.thread && in_same_interval(reader.at, event.now);
+  }
+
+  void check(Cell& cell, const Event& event) {
+    if (cell.in_flight) {
+      report("an asynchronous copy to this is still in flight", event, &cell.writer, "started");
+    }
+    const bool written = cell.initialised || cell.writer.pc != nullptr;
+    if (event.reads() && !written) report("nobody wrote this", event);
+    if (races_with_writer(cell.writer, event)) report("race", event, &cell.writer, "written");
+    if (!event.writes()) {
+      remember_reader(cell, event);
+      return;
+    }
+    for (const Mark* reader : {&cell.reader, &cell.other_reader}) {
+      if (races_with_reader(*reader, event)) report("race", event, reader, "read");
+    }
+    cell.writer = {.at = event.now, .pc = event.access.pc, .atomic = event.atomic()};
+  }
+
+  // Stacks, parameters and constants may be outside.
+  void check_outside(const Event& event) {
+    const bool in_shared_memory = event.address >= shared_begin_ && event.address < shared_end_;
+    if (in_shared_memory) report("outside every shared array", event);
+    if (is_host_memory(event.address)) report("not device memory", event);
+  }
+
+  void check_extent(const Event& event) {
+    if (event.address + event.access.size > event.region->end()) report("runs over the end", event);
+    if (is_misaligned(event.access)) report("misaligned", event);
+  }
+
+  void count(const Event& event) {
+    if (event.reads()) traffic_.read += event.access.size;
+    if (event.writes()) traffic_.written += event.access.size;
+  }
+
+  void exchange_knowledge(const void* atomic) {
+    ThreadKnowledge& self = knowledge_of_current();
+    Knowledge& released = released_[atomic];
+    self.pending.add(released);
+    released.add(self.fenced);
+  }
+
+  // `other_did` says what the other access did, as in "; read by block 0".
+  void report(const char* what, const Event& event, const Mark* other = nullptr, const char* other_did = "") {
+    const void* const other_pc = other == nullptr ? nullptr : other->pc;
+    const bool is_new = reported_.insert({event.access.pc, other_pc}).second;
+    if (!is_new) return;
+    std::string other_access;
+    if (other != nullptr) {
+      other_access = printed("; %s by block %u thread %u at %s", other_did, other->at.block, thread_in_block(other->at),
+                             source_line(other->pc).c_str());
+    }
+    fail("%s: %s by block %u thread %u at %s on %s%s", what, name_of(event.access.kind), event.now.block,
+         thread_in_block(event.now), source_line(event.access.pc).c_str(), place_of(event).c_str(),
+         other_access.c_str());
+  }
+
+  ShadowMemory shadow_;
+  const char* shared_begin_ = nullptr;  // of all blocks of the cluster
+  const char* shared_end_ = nullptr;
+  std::vector<ThreadKnowledge> threads_;       // of the cluster
+  std::map<const void*, Knowledge> released_;  // what threads have handed on, by the atomic
+  std::set<std::pair<const void*, const void*>> reported_;
+  Traffic traffic_;
+};
+
+[[maybe_unused]] const Checker* const installed = checker = new AccessChecker;
 
 }  // namespace
 }  // namespace kullback::emulator
-
-// The static_assert takes the semicolon.
-#define NOTE(name, size, kind)                                                                        \
-  extern "C" void name(void* a) {                                                                     \
-    kullback::emulator::note(a, size, kullback::emulator::Access::kind, __builtin_return_address(0)); \
-  }                                                                                                   \
-  static_assert(true)
-NOTE(__tsan_read1, 1, read);
-NOTE(__tsan_read2, 2, read);
-NOTE(__tsan_read4, 4, read);
-NOTE(__tsan_read8, 8, read);
-NOTE(__tsan_read16, 16, read);
-NOTE(__tsan_unaligned_read2, 2, read);
-NOTE(__tsan_unaligned_read4, 4, read);
-NOTE(__tsan_unaligned_read8, 8, read);
-NOTE(__tsan_unaligned_read16, 16, read);
-NOTE(__tsan_volatile_read4, 4, read);
-NOTE(__tsan_write1, 1, write);
-NOTE(__tsan_write2, 2, write);
-NOTE(__tsan_write4, 4, write);
-NOTE(__tsan_write8, 8, write);
-NOTE(__tsan_write16, 16, write);
-NOTE(__tsan_unaligned_write2, 2, write);
-NOTE(__tsan_unaligned_write4, 4, write);
-NOTE(__tsan_unaligned_write8, 8, write);
-NOTE(__tsan_unaligned_write16, 16, write);
-NOTE(__tsan_volatile_write4, 4, write);
-extern "C" void __tsan_read_range(void* a, unsigned long size) {
-  kullback::emulator::note(a, size, kullback::emulator::Access::read, __builtin_return_address(0));
-}
-extern "C" void __tsan_write_range(void* a, unsigned long size) {
-  kullback::emulator::note(a, size, kullback::emulator::Access::write, __builtin_return_address(0));
-}
-extern "C" void __tsan_init() {}
-extern "C" void __tsan_func_entry(void*) {}
-extern "C" void __tsan_func_exit() {}
-extern "C" void __tsan_vptr_update(void**, void*) {}
-extern "C" void __tsan_vptr_read(void**) {}

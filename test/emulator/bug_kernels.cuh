@@ -35,8 +35,8 @@ __global__ void sum_tiles(const float* in, float* out, int count, Bug bug) {
   float* shared = memory.take<float>(64);
   const unsigned thread = threadIdx.x;
   float sum = 0;
-  for (int i = 0; i < count; i += 64) {
-    shared[thread] = in[i + thread];
+  for (int first = 0; first < count; first += 64) {
+    shared[thread] = in[first + thread];
     __syncthreads();
     for (unsigned k = 0; k < 64; ++k) sum += shared[(k + thread) % 64];
     if (bug != kNoSecondBarrier) __syncthreads();
@@ -104,11 +104,12 @@ __global__ void write_one_too_many(const float* in, float* out, unsigned count) 
 }
 
 __global__ void load_vector_past_end(const float* in, float* out, unsigned count) {
-  for (unsigned p = threadIdx.x; p * 4 < count; p += 32) {
-    const Pack<float, 4> pack = reinterpret_cast<const Pack<float, 4>*>(in)[p];
+  const auto* const packs = reinterpret_cast<const Pack<float, 4>*>(in);
+  for (unsigned i = threadIdx.x; i * 4 < count; i += 32) {
+    const Pack<float, 4> pack = packs[i];
     float sum = 0;
-    for (unsigned k = 0; k < 4 && p * 4 + k < count; ++k) sum += pack.element[k];
-    out[p] = sum;
+    for (unsigned k = 0; k < 4 && i * 4 + k < count; ++k) sum += pack.element[k];
+    out[i] = sum;
   }
 }
 
@@ -149,15 +150,17 @@ __global__ void two_stages(const float* in, float* out, unsigned tiles, Bug bug)
   SharedMemory memory;
   float* shared = memory.take<float>(256);
   const unsigned thread = threadIdx.x;
+  const auto stage_of = [=](unsigned tile) { return shared + tile % 2 * 128; };
   float sum = 0;
-  copy_async<4>(shared + thread, in + thread);
+  copy_async<4>(stage_of(0) + thread, in + thread);
   commit_copies();
-  for (unsigned i = 0; i < tiles; ++i) {
-    if (i + 1 < tiles) copy_async<4>(shared + (i + 1) % 2 * 128 + thread, in + (i + 1) * 128 + thread);
+  for (unsigned tile = 0; tile < tiles; ++tile) {
+    const unsigned next = tile + 1;
+    if (next < tiles) copy_async<4>(stage_of(next) + thread, in + next * 128 + thread);
     commit_copies();
     wait_copies<1>();
     __syncthreads();
-    for (unsigned k = 0; k < 128; ++k) sum += shared[i % 2 * 128 + (k + thread) % 128];
+    for (unsigned k = 0; k < 128; ++k) sum += stage_of(tile)[(k + thread) % 128];
     if (bug != kNoSecondBarrier) __syncthreads();
   }
   wait_copies<0>();

@@ -1,10 +1,12 @@
-// Runs the kernel with the seeded bug that the command line names, or the same kernel without it (`name-control`).
-// Prints what the run-time reports or what the result is worth; `list` prints all names. Tests of the checks
-// themselves.
+// Tests of the checks themselves: runs the kernel with the seeded bug that the command line names, or the same kernel
+// without it (`name-control`), and prints what the run-time reports or what the result is worth. `list` prints all
+// names.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "bug_kernels.cuh"
@@ -12,7 +14,9 @@
 namespace kullback {
 namespace {
 
-std::vector<float> input, output(4096, -7);
+constexpr size_t kFloats = 4096;
+
+std::vector<float> input, output(kFloats, -7);
 float *device_input, *device_output;
 
 void check(cudaError_t error) {
@@ -59,8 +63,9 @@ void run_rotate(Bug bug) {
 void run_sum_tiles(Bug bug) {
   const auto sum = [](size_t i) {
     float all = 0;
-    for (size_t at = 0; at < 256; at += 64)
-      for (size_t k = 0; k < 64; ++k) all += input[at + (k + i) % 64];
+    for (size_t first = 0; first < 256; first += 64) {
+      for (size_t k = 0; k < 64; ++k) all += input[first + (k + i) % 64];
+    }
     return all;
   };
   expect(64, sum, sum_tiles, {1, 64, 256}, device_input, device_output, 256, bug);
@@ -79,8 +84,9 @@ void run_copy_ahead(Bug bug) {
 void run_two_stages(Bug bug) {
   const auto sum = [](size_t i) {
     float all = 0;
-    for (size_t tile = 0; tile < 8; ++tile)
+    for (size_t tile = 0; tile < 8; ++tile) {
       for (size_t k = 0; k < 128; ++k) all += input[tile * 128 + (k + i) % 128];
+    }
     return all;
   };
   expect(128, sum, two_stages, {1, 128, 1024}, device_input, device_output, 8u, bug);
@@ -220,16 +226,18 @@ std::vector<Case> cases() {
 
 int main(int count, char** arguments) {
   using namespace kullback;
-  const char* name = count == 2 ? arguments[1] : "list";
-  for (size_t i = 0; i < 4096; ++i) input.push_back(float((i * 2654435761u >> 7) % 1000) / 8);
-  device_input = allocate(input.size(), input.data());
-  device_output = allocate(output.size(), output.data());
-  for (const Case& one_case : cases()) {
-    if (strcmp(name, "list") == 0) puts(one_case.name);
-    if (strcmp(name, one_case.name) != 0) continue;
-    one_case.run();
-    puts("clean");
+  const std::string_view name = count == 2 ? arguments[1] : "list";
+  const std::vector<Case> all = cases();
+  if (name == "list") {
+    for (const Case& listed : all) puts(listed.name);
     return 0;
   }
-  return strcmp(name, "list") == 0 ? 0 : 2;
+  const auto named = std::find_if(all.begin(), all.end(), [&](const Case& other) { return name == other.name; });
+  if (named == all.end()) return 2;
+  for (size_t i = 0; i < kFloats; ++i) input.push_back(float((i * 2654435761u >> 7) % 1000) / 8);
+  device_input = allocate(input.size(), input.data());
+  device_output = allocate(output.size(), output.data());
+  named->run();
+  puts("clean");
+  return 0;
 }

@@ -1,156 +1,168 @@
-// Block barriers and warp collectives.
+// What the threads of a block or a warp do together: block barriers, warp collectives; and how a thread waits for
+// others that it sees through memory.
 #include <cstring>
 
 #include "machine.h"
 
 namespace kullback::emulator {
-
-void release_block(Block& block) {
-  if (checker) checker->joined(block.rank * machine.warps_per_block * 32, machine.warps_per_block * 32);
-  block.arrived = 0;
-  ++block.epoch;
-  int live = int(machine.threads_per_block - block.exited);
-  block.reduce_result = block.reduce_kind == 0   ? block.reduce_count
-                        : block.reduce_kind == 1 ? block.reduce_count > 0
-                                                 : block.reduce_count == live;
-  block.reduce_count = 0;
-  for (unsigned w = 0; w < machine.warps_per_block; ++w) {
-    Warp& warp = machine.warps[block.rank * machine.warps_per_block + w];
-    for (unsigned bits = warp.alive; bits; bits &= bits - 1) {
-      Thread& t = warp.threads[__builtin_ctz(bits)];
-      if (t.state == State::block) resume(t);
-    }
-  }
-  if (settings().order == Order::forward) machine.current_warp = block.rank * machine.warps_per_block;
-  if (settings().order == Order::reverse) machine.current_warp = (block.rank + 1) * machine.warps_per_block - 1;
-}
-
-void barrier_arrive(const char* file, int line) {
-  Thread* self = machine.current;
-  Block& block = *self->block;
-  ++totals.barriers;
-  machine.idle_wakes = 0;
-  if (settings().strict) {
-    if (block.exited) fail("barrier %s:%d reached after %u thread(s) of the block exited", file, line, block.exited);
-    if (block.arrived && (line != block.line || strcmp(file, block.file)))
-      fail("divergent barrier: this thread is at %s:%d, others wait at %s:%d", file, line, block.file, block.line);
-  }
-  block.file = file;
-  block.line = line;
-  if (++block.arrived == machine.threads_per_block - block.exited) {
-    release_block(block);
-  } else {
-    block_here(State::block, file, line);
-  }
-  reschedule();
-}
-
-void block_barrier(const char* file, int line) { barrier_arrive(file, line); }
-
-int block_reduce(int predicate, int kind, const char* file, int line) {
-  Block& block = *machine.current->block;
-  block.reduce_kind = kind;
-  block.reduce_count += predicate != 0;
-  barrier_arrive(file, line);
-  return block.reduce_result;
-}
-
-unsigned lane() { return machine.current->lane; }
-
 namespace {
 
-// Every lane's result, so that none can overwrite a value that another has not read yet.
-void combine(Warp& warp, Collective kind, unsigned mask) {
-  uint64_t all = kind == Collective::all ? ~0ull : 0;
-  for (unsigned bits = mask; bits; bits &= bits - 1) {
-    Thread& t = warp.threads[__builtin_ctz(bits)];
+void check_barrier(const Block& block, const char* file, int line) {
+  if (block.exited > 0) {
+    fail("barrier %s:%d reached after %u thread(s) of the block exited", file, line, block.exited);
+  }
+  const bool others_elsewhere = block.arrived > 0 && (line != block.line || strcmp(file, block.file) != 0);
+  if (others_elsewhere) {
+    fail("divergent barrier: this thread is at %s:%d, others wait at %s:%d", file, line, block.file, block.line);
+  }
+}
+
+void release_block(Block& block) {
+  block.arrived = 0;
+  ++block.epoch;
+  block.counted = block.count;
+  block.count = 0;
+  release_waiters(State::at_block_barrier, block.rank * machine.warps_per_block, machine.warps_per_block);
+}
+
+void check_mask(const Thread& self, unsigned alive) {
+  if ((self.mask & lane_bit(self)) == 0) {
+    fail("%s:%d: the mask %08x does not name the calling lane %u", self.file, self.line, self.mask, self.lane);
+  }
+  if ((self.mask & ~alive) != 0) {
+    fail("%s:%d: the mask %08x names lanes that exited or do not exist (live: %08x)", self.file, self.line, self.mask,
+         alive);
+  }
+  if (self.kind == Collective::shuffle && (self.mask >> self.source & 1) == 0) {
+    fail("%s:%d: shuffle reads lane %u, which the mask %08x does not name", self.file, self.line, self.source,
+         self.mask);
+  }
+}
+
+void check_agreement(const Thread& self, const Warp& warp) {
+  for (const Thread& thread : Lanes(warp, self.mask)) {
+    if (thread.kind == self.kind && thread.mask == self.mask) continue;
+    fail("lanes disagree: %s:%d with mask %08x here, lane %u at %s:%d with mask %08x", self.file, self.line, self.mask,
+         thread.lane, thread.file, thread.line, thread.mask);
+  }
+}
+
+// The result of the collectives that give all lanes the same one.
+uint64_t common_result(const Warp& warp, Collective kind, unsigned mask) {
+  uint64_t result = kind == Collective::all ? ~uint64_t{0} : 0;
+  for (const Thread& thread : Lanes(warp, mask)) {
     switch (kind) {
       case Collective::ballot:
-        all |= uint64_t(t.value != 0) << t.lane;
+        result |= uint64_t(thread.value != 0) << thread.lane;
         break;
       case Collective::all:
-        all &= t.value;
+        result &= thread.value;
         break;
       case Collective::any:
-        all |= t.value;
+        result |= thread.value;
         break;
       case Collective::add:
-        all = uint32_t(all + t.value);
+        result = uint32_t(result + thread.value);
         break;
-      default:
+      case Collective::barrier:
+      case Collective::shuffle:
+      case Collective::match:
         break;
     }
   }
-  for (unsigned bits = mask; bits; bits &= bits - 1) {
-    Thread& t = warp.threads[__builtin_ctz(bits)];
-    if (kind == Collective::shuffle)
-      t.result = warp.threads[t.source].value;
-    else if (kind == Collective::match) {
-      t.result = 0;
-      for (unsigned other = mask; other; other &= other - 1) {
-        Thread& o = warp.threads[__builtin_ctz(other)];
-        if (o.value == t.value) t.result |= 1u << o.lane;
-      }
-    } else
-      t.result = all;
+  return result;
+}
+
+unsigned lanes_with(uint64_t value, const Warp& warp, unsigned mask) {
+  unsigned lanes = 0;
+  for (const Thread& thread : Lanes(warp, mask)) {
+    if (thread.value == value) lanes |= lane_bit(thread);
+  }
+  return lanes;
+}
+
+// For every lane at once, so that none can overwrite a value that another has not read yet.
+void compute_results(const Warp& warp, Collective kind, unsigned mask) {
+  const uint64_t common = common_result(warp, kind, mask);
+  for (Thread& thread : Lanes(warp, mask)) {
+    if (kind == Collective::shuffle) {
+      thread.result = warp.threads[thread.source].value;
+    } else if (kind == Collective::match) {
+      thread.result = lanes_with(thread.value, warp, mask);
+    } else {
+      thread.result = common;
+    }
   }
 }
 
 }  // namespace
 
+void block_barrier(const char* file, int line) {
+  Block& block = *machine.current->block;
+  machine.idle_wakes = 0;
+  check_barrier(block, file, line);
+  block.file = file;
+  block.line = line;
+  ++block.arrived;
+  if (block.arrived == machine.threads_per_block) {
+    release_block(block);
+  } else {
+    block_here(State::at_block_barrier, file, line);
+  }
+  reschedule();
+}
+
+int block_count(bool predicate, const char* file, int line) {
+  Block& block = *machine.current->block;
+  if (predicate) ++block.count;
+  block_barrier(file, line);
+  return block.counted;
+}
+
+unsigned lane() { return machine.current->lane; }
+
 // Finished by its last arriver; disjoint masks of one warp do not disturb each other.
 uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, unsigned source, const char* file, int line) {
-  Thread* self = machine.current;
-  Warp& warp = machine.warps[self->warp];
-  ++totals.collectives;
-  if (!(mask >> self->lane & 1))
-    fail("%s:%d: the mask %08x does not name the calling lane %u", file, line, mask, self->lane);
-  if (mask & ~warp.alive)
-    fail("%s:%d: the mask %08x names lanes that exited or do not exist (live: %08x)", file, line, mask, warp.alive);
-  if (kind == Collective::shuffle && !(mask >> (source & 31) & 1))
-    fail("%s:%d: shuffle reads lane %u, which the mask %08x does not name", file, line, source & 31, mask);
-  self->kind = kind;
-  self->mask = mask;
-  self->value = value;
-  self->source = source & 31;
-  self->file = file;
-  self->line = line;
-  warp.collective |= 1u << self->lane;
-  bool complete = (warp.collective & mask) == mask;
-  for (unsigned bits = mask; complete && bits; bits &= bits - 1) {
-    Thread& t = warp.threads[__builtin_ctz(bits)];
-    if (t.kind != kind || t.mask != mask)
-      fail("lanes disagree: %s:%d with mask %08x here, lane %u at %s:%d with mask %08x", file, line, mask,
-           unsigned(__builtin_ctz(bits)), t.file, t.line, t.mask);
-  }
+  Thread& self = *machine.current;
+  Warp& warp = warp_of(self);
+  self.kind = kind;
+  self.mask = mask;
+  self.value = value;
+  self.source = source % kWarpSize;
+  self.file = file;
+  self.line = line;
+  check_mask(self, warp.alive);
+  warp.in_collective |= lane_bit(self);
+  const bool complete = (warp.in_collective & mask) == mask;
   if (!complete) {
-    block_here(State::collective, file, line);
+    block_here(State::at_collective, file, line);
     reschedule();
-    return self->result;
+    return self.result;
   }
-  combine(warp, kind, mask);
+  check_agreement(self, warp);
+  compute_results(warp, kind, mask);
   if (kind == Collective::barrier) ++warp.epoch;
-  warp.collective &= ~mask;
-  for (unsigned bits = mask; bits; bits &= bits - 1) {
-    Thread& t = warp.threads[__builtin_ctz(bits)];
-    if (&t != self) resume(t);
+  warp.in_collective &= ~mask;
+  for (Thread& thread : Lanes(warp, mask)) {
+    if (&thread != &self) resume(thread);
   }
-  reschedule();  // back to the first lane in this run's order
-  return self->result;
+  // Back to the first lane in this run's order.
+  reschedule();
+  return self.result;
 }
 
 void fence() {
-  if (!checker) return;
+  if (checker == nullptr) return;
   checker->fence(stamp());
   ++machine.current->serial;
 }
 
 void sleep(const char* file, int line) {
-  Thread* self = machine.current;
+  Thread& self = *machine.current;
   block_here(State::sleeping, file, line);
-  machine.warps[self->warp].sleeping |= 1u << self->lane;
+  warp_of(self).sleeping |= lane_bit(self);
   reschedule();
-  self->state = State::running;
+  self.state = State::running;
 }
 
 }  // namespace kullback::emulator

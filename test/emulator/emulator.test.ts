@@ -130,7 +130,7 @@ test("no correct kernel is complained about, in any build or setting", async (t)
   });
 });
 
-test("collectives, tiles, clusters, limits and conversions do as the hardware does", async (t) => {
+test("collectives, clusters, limits and conversions do as the hardware does", async (t) => {
   const runs = variants.flatMap((variant) => settings.map((setting) => ({ variant, setting })));
   await all(runs, async ({ variant, setting }) => {
     t.deepEqual(

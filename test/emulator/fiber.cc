@@ -1,3 +1,4 @@
+// The switch itself, and the memory that stacks are made of.
 #include "fiber.h"
 
 #include <sys/mman.h>
@@ -8,6 +9,9 @@
 #include <cstdlib>
 
 #include "poison.h"
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #if defined(__x86_64__)
 asm(R"(
@@ -73,6 +77,26 @@ kullback_switch_stack:
 extern "C" void kullback_switch_stack(void** save, void* load);
 
 namespace kullback::emulator {
+namespace {
+
+size_t page_size() { return size_t(sysconf(_SC_PAGESIZE)); }
+
+// As kullback_switch_stack would have left it for its return to `entry`, all registers zero.
+void* initial_stack(char* end, void (*entry)()) {
+  auto* top = reinterpret_cast<uintptr_t*>(end);
+#if defined(__x86_64__)
+  *--top = 0;  // keeps the entry's frame 16-byte aligned, ends backtraces
+  *--top = reinterpret_cast<uintptr_t>(entry);
+  for (int i = 0; i < 6; ++i) *--top = 0;
+#elif defined(__aarch64__)
+  top -= 20;
+  for (int i = 0; i < 20; ++i) top[i] = 0;
+  top[11] = reinterpret_cast<uintptr_t>(entry);
+#endif
+  return top;
+}
+
+}  // namespace
 
 // AddressSanitizer is told of every switch, or its reports about stacks would be false.
 void switch_fiber(Fiber& from, Fiber& to) {
@@ -86,33 +110,34 @@ void switch_fiber(Fiber& from, Fiber& to) {
 }
 
 void make_fiber(Fiber& fiber, size_t stack_size, void (*entry)()) {
-  size_t page = size_t(sysconf(_SC_PAGESIZE));
-  char* memory = static_cast<char*>(
-      mmap(nullptr, stack_size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  const size_t guard = page_size();
+  auto* const memory = static_cast<char*>(
+      mmap(nullptr, stack_size + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (memory == MAP_FAILED) {
     perror("emulator: fiber stack");
     abort();
   }
-  mprotect(memory, page, PROT_NONE);
-  fiber.stack_bottom = memory + page;
+  mprotect(memory, guard, PROT_NONE);
+  fiber.stack_bottom = memory + guard;
   fiber.stack_size = stack_size;
-  auto* top = reinterpret_cast<uintptr_t*>(memory + page + stack_size);
-#if defined(__x86_64__)
-  *--top = 0;  // keeps the entry's frame 16-byte aligned, ends backtraces
-  *--top = reinterpret_cast<uintptr_t>(entry);
-  for (int i = 0; i < 6; ++i) *--top = 0;
-#elif defined(__aarch64__)
-  top -= 20;
-  for (int i = 0; i < 20; ++i) top[i] = 0;
-  top[11] = reinterpret_cast<uintptr_t>(entry);
+  fiber.stack_pointer = initial_stack(memory + guard + stack_size, entry);
+}
+
+void begin_fiber([[maybe_unused]] Fiber& main) {
+#if defined(__SANITIZE_ADDRESS__)
+  if (main.stack_bottom == nullptr) {
+    __sanitizer_finish_switch_fiber(nullptr, &main.stack_bottom, &main.stack_size);
+  } else {
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+  }
 #endif
-  fiber.stack_pointer = top;
 }
 
 void release_fiber(Fiber& fiber) {
-  const auto page = size_t(sysconf(_SC_PAGESIZE));
+  const size_t guard = page_size();
   KULLBACK_UNPOISON(fiber.stack_bottom, fiber.stack_size);
-  munmap(const_cast<char*>(static_cast<const char*>(fiber.stack_bottom)) - page, fiber.stack_size + page);
+  auto* const bottom = const_cast<char*>(static_cast<const char*>(fiber.stack_bottom));
+  munmap(bottom - guard, fiber.stack_size + guard);
   fiber = Fiber{};
 }
 

@@ -17,6 +17,8 @@ struct Fiber {
 void switch_fiber(Fiber& from, Fiber& to);
 // A stack with a guard page below it; the first switch to the fiber calls entry.
 void make_fiber(Fiber& fiber, size_t stack_size, void (*entry)());
+// What an entry calls first. `main`, which nobody has made, left its own stack for the first of all fibers.
+void begin_fiber(Fiber& main);
 void release_fiber(Fiber& fiber);
 
 }  // namespace kullback::emulator

@@ -1,7 +1,8 @@
 // A launch: its blocks or clusters one after the other, each with its threads and its shared memory.
 #include <sys/mman.h>
 
-#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "machine.h"
@@ -9,7 +10,12 @@
 
 namespace kullback::emulator {
 
+Statistics totals;
+
 namespace {
+
+constexpr unsigned kMaxThreads = 16 * 1024;  // a cluster of 16 blocks of 1024
+constexpr size_t kPageBytes = 4096;
 
 constexpr size_t kStackBytes =
 #if defined(__SANITIZE_ADDRESS__)
@@ -18,132 +24,145 @@ constexpr size_t kStackBytes =
     32 << 10;
 #endif
 
-void thread_exits() {
-  Thread* self = machine.current;
-  Block& block = *self->block;
-  if (settings().strict) {
-    if (block.arrived)
-      fail("thread exits while %u others wait at the barrier %s:%d", block.arrived, block.file, block.line);
-    if (!self->groups.empty() || !self->open_copies.empty())
-      fail("thread exits with asynchronous copies it never waited for");
-    if (self->cluster_arrived) fail("thread exits between cluster arrive and wait");
+void poison_arrays(const Block& block) {
+  for (const SharedArray& array : block.arrays) KULLBACK_POISON(array.address, array.bytes);
+}
+
+void check_exit(const Thread& self) {
+  const Block& block = *self.block;
+  if (block.arrived > 0) {
+    fail("thread exits while %u others wait at the barrier %s:%d", block.arrived, block.file, block.line);
   }
-  self->state = State::exited;
-  Warp& warp = machine.warps[self->warp];
-  warp.runnable &= ~(1u << self->lane);
-  warp.alive &= ~(1u << self->lane);
+  if (!self.copy_groups.empty() || !self.open_copies.empty()) {
+    fail("thread exits with asynchronous copies it never waited for");
+  }
+  if (self.cluster_arrived) fail("thread exits between cluster arrive and wait");
+}
+
+void exit_thread() {
+  Thread& self = *machine.current;
+  check_exit(self);
+  self.state = State::exited;
+  Warp& warp = warp_of(self);
+  warp.runnable &= ~lane_bit(self);
+  warp.alive &= ~lane_bit(self);
   --machine.alive;
-  ++block.exited;
   machine.idle_wakes = 0;
-  if (block.arrived && block.arrived == machine.threads_per_block - block.exited) release_block(block);
+  Block& block = *self.block;
+  ++block.exited;
   if (block.exited == machine.threads_per_block) {
-    block.finished = true;  // nobody may touch its shared memory from now on
-    for (SharedArray& array : block.arrays) KULLBACK_POISON(array.address, array.bytes);
+    block.finished = true;
+    poison_arrays(block);
   }
   reschedule();
 }
 
 void fiber_entry() {
-#if defined(__SANITIZE_ADDRESS__)
-  if (machine.main.stack_bottom)
-    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-  else
-    __sanitizer_finish_switch_fiber(nullptr, &machine.main.stack_bottom, &machine.main.stack_size);
-#endif
-  for (;;) {  // one turn per launched thread: the stack is reused
+  begin_fiber(machine.main);
+  // A turn for each CUDA thread that the fiber is: its stack is used again.
+  for (;;) {
     machine.body->call(machine.body->parameters);
-    thread_exits();
+    exit_thread();
   }
 }
 
-void prepare_threads(unsigned count) {
-  if (!machine.threads) machine.threads.reset(new Thread[kMaxThreads]);
-  if (machine.dirty) {  // abandoned in mid-kernel: drop every fiber
+void prepare_fibers(unsigned count) {
+  if (machine.threads == nullptr) machine.threads.reset(new Thread[kMaxThreads]);
+  if (machine.abandoned) {
     for (unsigned i = 0; i < machine.fibers; ++i) release_fiber(machine.threads[i].fiber);
     machine.fibers = 0;
-    machine.dirty = false;
+    machine.abandoned = false;
   }
-  for (; machine.fibers < count; ++machine.fibers)
+  for (; machine.fibers < count; ++machine.fibers) {
     make_fiber(machine.threads[machine.fibers].fiber, kStackBytes, fiber_entry);
-}
-
-void prepare_arena(size_t shared_bytes, unsigned cluster_blocks) {
-  machine.arena_stride = (shared_bytes + kGap * kMaxArrays + 4095) & ~size_t(4095);
-  if (machine.arena_bytes < machine.arena_stride * cluster_blocks) {
-    if (machine.arena) {
-      KULLBACK_UNPOISON(machine.arena, machine.arena_bytes);
-      munmap(machine.arena, machine.arena_bytes);
-    }
-    machine.arena_bytes = machine.arena_stride * cluster_blocks;
-    machine.arena = static_cast<char*>(
-        mmap(nullptr, machine.arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    KULLBACK_POISON(machine.arena, machine.arena_bytes);
   }
 }
 
-void place_threads(Block& block, dim3 shape) {
-  const unsigned threads = machine.threads_per_block;
-  for (unsigned w = 0; w < machine.warps_per_block; ++w) {
-    unsigned warp_index = block.rank * machine.warps_per_block + w;
-    Warp& warp = machine.warps[warp_index];
-    warp.threads = &machine.threads[warp_index * 32];
-    for (unsigned l = 0; l < 32; ++l) {
-      unsigned linear = w * 32 + l;
-      Thread& thread = machine.threads[warp_index * 32 + l];
-      thread.warp = warp_index;
-      thread.lane = l;
-      thread.linear = linear;
-      thread.block = &block;
-      thread.state = linear < threads ? State::running : State::exited;
-      thread.groups.clear();
-      thread.open_copies.clear();
-      thread.cluster_arrived = false;
-      if (linear >= threads) continue;
-      thread.index = {linear % shape.x, linear / shape.x % shape.y, linear / (shape.x * shape.y)};
-      warp.alive |= 1u << l;
-    }
+void prepare_arena(size_t shared_bytes, unsigned blocks) {
+  machine.arena_stride = (shared_bytes + kGap * kMaxArrays + kPageBytes - 1) / kPageBytes * kPageBytes;
+  if (machine.arena_bytes >= machine.arena_stride * blocks) return;
+  if (machine.arena != nullptr) {
+    KULLBACK_UNPOISON(machine.arena, machine.arena_bytes);
+    munmap(machine.arena, machine.arena_bytes);
+  }
+  machine.arena_bytes = machine.arena_stride * blocks;
+  machine.arena = static_cast<char*>(
+      mmap(nullptr, machine.arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  KULLBACK_POISON(machine.arena, machine.arena_bytes);
+}
+
+void place_thread(Thread& thread, Block& block, unsigned linear_index, dim3 shape) {
+  thread.block = &block;
+  thread.linear_index = linear_index;
+  thread.warp = block.rank * machine.warps_per_block + linear_index / kWarpSize;
+  thread.lane = linear_index % kWarpSize;
+  thread.copy_groups.clear();
+  thread.open_copies.clear();
+  thread.cluster_arrived = false;
+  // The last warp may have more lanes than threads.
+  if (linear_index >= machine.threads_per_block) {
+    thread.state = State::exited;
+    return;
+  }
+  thread.state = State::running;
+  thread.index = {linear_index % shape.x, linear_index / shape.x % shape.y, linear_index / (shape.x * shape.y)};
+  warp_of(thread).alive |= lane_bit(thread);
+}
+
+void place_block(Block& block, dim3 shape) {
+  const unsigned lanes = machine.warps_per_block * kWarpSize;
+  Thread* const threads = &machine.threads[block.rank * lanes];
+  for (unsigned i = 0; i < lanes; ++i) place_thread(threads[i], block, i, shape);
+  for (unsigned i = 0; i < machine.warps_per_block; ++i) {
+    Warp& warp = machine.warps[block.rank * machine.warps_per_block + i];
+    warp.threads = &threads[i * kWarpSize];
     warp.runnable = warp.alive;
   }
 }
 
-}  // namespace
+// `first` is the index of the cluster's first block.
+void prepare_cluster(dim3 first, const Launch& launch) {
+  const unsigned blocks = launch.cluster.x;
+  machine.threads_per_block = launch.block.x * launch.block.y * launch.block.z;
+  machine.warps_per_block = (machine.threads_per_block + kWarpSize - 1) / kWarpSize;
+  const unsigned lanes = blocks * machine.warps_per_block * kWarpSize;
+  prepare_fibers(lanes);
+  prepare_arena(launch.shared_bytes, blocks);
+  machine.warps.assign(blocks * machine.warps_per_block, Warp{});
+  machine.blocks.assign(blocks, Block{});
+  machine.alive = machine.threads_per_block * blocks;
+  machine.cluster_arrived = 0;
+  machine.cluster_epoch = 0;
+  if (checker != nullptr) checker->cluster_begin(lanes);
+  for (unsigned rank = 0; rank < blocks; ++rank) {
+    Block& block = machine.blocks[rank];
+    block.index = {first.x + rank, first.y, first.z};
+    block.rank = rank;
+    block.linear_index = (first.z * launch.grid.y + first.y) * launch.grid.x + first.x + rank;
+    block.arena = machine.arena + machine.arena_stride * rank;
+    if (checker != nullptr) checker->shared_begin(block.arena, machine.arena_stride, rank);
+    place_block(block, launch.block);
+  }
+}
 
 void run_cluster(dim3 first, const Launch& launch) {
-  unsigned cluster_blocks = launch.cluster.x;
-  unsigned threads = launch.block.x * launch.block.y * launch.block.z;
-  machine.threads_per_block = threads;
-  machine.warps_per_block = (threads + 31) / 32;
-  prepare_threads(cluster_blocks * machine.warps_per_block * 32);
-  machine.warps.assign(cluster_blocks * machine.warps_per_block, Warp{});
-  machine.blocks.assign(cluster_blocks, Block{});
-  machine.alive = threads * cluster_blocks;
-  machine.cluster_arrived = machine.cluster_exited = 0;
-  machine.cluster_epoch = 0;
-  if (checker) checker->cluster_begin(cluster_blocks * machine.warps_per_block * 32);
+  prepare_cluster(first, launch);
+  run_threads();
+  for (const Block& block : machine.blocks) poison_arrays(block);
+  if (!machine.failed) return;
+  machine.abandoned = true;
+  machine.failed = false;
+  throw Error(std::string(launch.kernel) + ": " + machine.error);
+}
 
-  prepare_arena(launch.shared_bytes, cluster_blocks);
-  for (unsigned b = 0; b < cluster_blocks; ++b) {
-    Block& block = machine.blocks[b];
-    block.index = {first.x + b, first.y, first.z};
-    block.rank = b;
-    block.alive = threads;
-    block.linear = (first.z * launch.grid.y + first.y) * launch.grid.x + first.x + b;
-    block.arena = machine.arena + machine.arena_stride * b;
-    if (checker) checker->shared_begin(block.arena, machine.arena_stride, b);
-    place_threads(block, launch.block);
+std::vector<uint64_t> clusters_in_order(uint64_t count) {
+  const Order order = settings().order;
+  std::vector<uint64_t> clusters(count);
+  for (uint64_t i = 0; i < count; ++i) clusters[i] = order == Order::reverse ? count - 1 - i : i;
+  if (order == Order::random) {
+    for (uint64_t i = count; i > 1; --i) std::swap(clusters[i - 1], clusters[next_random() % i]);
   }
-  machine.current_warp = settings().order == Order::reverse ? unsigned(machine.warps.size()) - 1 : 0;
-  totals.blocks += cluster_blocks;
-  Thread* thread = pick();
-  enter(thread);
-  switch_fiber(machine.main, thread->fiber);
-  for (Block& block : machine.blocks)
-    for (SharedArray& array : block.arrays) KULLBACK_POISON(array.address, array.bytes);
-  if (machine.failed) {
-    machine.dirty = true;
-    machine.failed = false;
-    throw Error(std::string(launch.kernel) + ": " + machine.error);
-  }
+  return clusters;
 }
 
 // With KULLBACK_EMULATOR_TRAFFIC set, in the build that knows accesses: what the launch has cost, as a line of JSON.
@@ -155,28 +174,25 @@ void tell_traffic(const Launch& launch, uint64_t exponentials) {
          static_cast<unsigned long long>(exponentials));
 }
 
+}  // namespace
+
 void run(const Launch& launch, const Body& body) {
-  if (machine.current) throw Error("launch from inside a kernel");
+  if (in_kernel()) throw Error("launch from inside a kernel");
   machine.launch = &launch;
   machine.body = &body;
   ++machine.launch_number;
-  ++totals.launches;
   machine.random = settings().seed * 0x9E3779B97F4A7C15ull | 1;
   blockDim = launch.block;
   gridDim = launch.grid;
-  if (checker) checker->launch_begin();
+  if (checker != nullptr) checker->launch_begin();
   const uint64_t exponentials_before = totals.exponentials;
-  unsigned clusters = launch.grid.x / launch.cluster.x;
-  uint64_t total = uint64_t(clusters) * launch.grid.y * launch.grid.z;
-  std::vector<uint64_t> order(total);
-  for (uint64_t i = 0; i < total; ++i) order[i] = settings().order == Order::reverse ? total - 1 - i : i;
-  if (settings().order == Order::random)
-    for (uint64_t i = total; i > 1; --i) std::swap(order[i - 1], order[next_random() % i]);
-  for (uint64_t i : order) {
-    machine.cluster_linear = uint32_t(i);
-    run_cluster(dim3(unsigned(i % clusters) * launch.cluster.x, unsigned(i / clusters % launch.grid.y),
-                     unsigned(i / clusters / launch.grid.y)),
-                launch);
+  const uint64_t clusters_in_row = launch.grid.x / launch.cluster.x;
+  for (uint64_t cluster : clusters_in_order(clusters_in_row * launch.grid.y * launch.grid.z)) {
+    machine.cluster_index = uint32_t(cluster);
+    const dim3 first(unsigned(cluster % clusters_in_row) * launch.cluster.x,
+                     unsigned(cluster / clusters_in_row % launch.grid.y),
+                     unsigned(cluster / clusters_in_row / launch.grid.y));
+    run_cluster(first, launch);
   }
   tell_traffic(launch, totals.exponentials - exponentials_before);
 }

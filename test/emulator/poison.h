@@ -4,7 +4,6 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
 #define KULLBACK_POISON(address, bytes) __asan_poison_memory_region(address, bytes)
 #define KULLBACK_UNPOISON(address, bytes) __asan_unpoison_memory_region(address, bytes)
 #else

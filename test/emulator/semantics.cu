@@ -1,7 +1,5 @@
-// What the emulator itself must do as the hardware does: collectives, tiles, clusters, conversions, limits. Prints the
-// line of each check that fails and exits with 1.
-#include <cooperative_groups.h>
-
+// What the emulator itself must do as the hardware does: collectives, clusters, conversions, limits. Prints the line
+// of each check that fails and exits with 1.
 #include <cstdio>
 #include <vector>
 
@@ -23,28 +21,37 @@ void check(bool right, int line) {
 
 #define CHECK(condition) check(condition, __LINE__)
 
+constexpr unsigned kCollectives = 10;
+
 __global__ void collect(unsigned* out) {
   const unsigned lane = threadIdx.x;
   const unsigned full = 0xffffffffu;
-  const unsigned results[] = {__shfl_sync(full, lane, 5, 8),         __shfl_xor_sync(full, lane, 3),
-                              __shfl_up_sync(full, lane, 2),         __shfl_down_sync(full, lane, 2),
-                              __ballot_sync(full, lane < 3),         unsigned(__all_sync(full, lane < 31)),
-                              unsigned(__any_sync(full, lane > 30)), __reduce_add_sync(full, lane),
-                              __match_any_sync(full, lane % 4),      unsigned(__syncthreads_count(lane < 7))};
-  for (unsigned i = 0; i < 10; ++i) out[i * 32 + lane] = results[i];
+  unsigned results[kCollectives];
+  results[0] = __shfl_sync(full, lane, 5, 8);
+  results[1] = __shfl_xor_sync(full, lane, 3);
+  results[2] = __shfl_up_sync(full, lane, 2);
+  results[3] = __shfl_down_sync(full, lane, 2);
+  results[4] = __ballot_sync(full, lane < 3);
+  results[5] = unsigned(__all_sync(full, lane < 31));
+  results[6] = unsigned(__any_sync(full, lane > 30));
+  results[7] = __reduce_add_sync(full, lane);
+  results[8] = __match_any_sync(full, lane % 4);
+  results[9] = unsigned(__syncthreads_count(lane < 7));
+  for (unsigned i = 0; i < kCollectives; ++i) out[i * 32 + lane] = results[i];
 }
 
-// Only every other tile shuffles, which is legal: its mask names only itself.
-__global__ void tiles(float* out) {
-  const auto block = cooperative_groups::this_thread_block();
-  const auto tile = cooperative_groups::tiled_partition<16>(block);
-  float value = float(block.thread_rank());
-  if (tile.meta_group_rank() % 2 == 0) {
-    for (int lanes = 8; lanes > 0; lanes /= 2) value += tile.shfl_xor(value, lanes);
-    value += float(tile.ballot(tile.thread_rank() < 3)) * 1000;
+// Only the lower half of each warp shuffles, which is legal: its mask names only itself.
+__global__ void half_warps(float* out) {
+  const unsigned thread = threadIdx.x;
+  const unsigned lane = thread % 32;
+  const unsigned lower = 0xffffu;
+  float value = float(thread);
+  if (lane < 16) {
+    for (int lanes = 8; lanes > 0; lanes /= 2) value += __shfl_xor_sync(lower, value, lanes, 16);
+    value += float(__ballot_sync(lower, lane < 3)) * 1000;
   }
-  block.sync();
-  out[block.thread_rank()] = value;
+  __syncthreads();
+  out[thread] = value;
 }
 
 __global__ void cluster_sum(float* out) {
@@ -78,22 +85,34 @@ std::vector<T> fetch(const T* memory, size_t count) {
 }
 
 void check_collectives() {
-  auto* out = allocate<unsigned>(320);
+  auto* out = allocate<unsigned>(kCollectives * 32);
   CHECK(launch(collect, {1, 32}, nullptr, out) == cudaSuccess);
-  const auto all = fetch(out, 320);
+  const auto all = fetch(out, kCollectives * 32);
   for (unsigned lane = 0; lane < 32; ++lane) {
-    const unsigned expected[] = {
-        lane / 8 * 8 + 5,        lane ^ 3, lane < 2 ? lane : lane - 2, lane > 29 ? lane : lane + 2, 7, 0, 1, 496,
-        0x11111111u << lane % 4, 7};
-    for (unsigned i = 0; i < 10; ++i) CHECK(all[i * 32 + lane] == expected[i]);
+    unsigned expected[kCollectives];
+    expected[0] = lane / 8 * 8 + 5;
+    expected[1] = lane ^ 3;
+    expected[2] = lane < 2 ? lane : lane - 2;
+    expected[3] = lane > 29 ? lane : lane + 2;
+    expected[4] = 0b111;
+    expected[5] = 0;
+    expected[6] = 1;
+    expected[7] = 31 * 32 / 2;
+    expected[8] = 0x11111111u << lane % 4;
+    expected[9] = 7;
+    for (unsigned i = 0; i < kCollectives; ++i) CHECK(all[i * 32 + lane] == expected[i]);
   }
 }
 
-void check_groups() {
+void check_half_warps() {
   auto* out = allocate<float>(64);
-  CHECK(launch(tiles, {1, 64}, nullptr, out) == cudaSuccess);
+  CHECK(launch(half_warps, {1, 64}, nullptr, out) == cudaSuccess);
   const auto all = fetch(out, 64);
   CHECK(all[0] == 7120 && all[20] == 20 && all[40] == 7632);
+}
+
+void check_clusters() {
+  auto* out = allocate<float>(32);
   for (const unsigned size : {1u, 2u, 8u, 16u}) {
     CHECK(launch(cluster_sum, {2 * size, 64, 16, size}, nullptr, out) == cudaSuccess);
     const auto sums = fetch(out, 2 * size);
@@ -158,7 +177,8 @@ void check_conversions() {
 
 int main() {
   check_collectives();
-  check_groups();
+  check_half_warps();
+  check_clusters();
   check_launch_limits();
   check_exponential();
   check_conversions();

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
+#include <string>
 
 #include "emulator.h"
 
@@ -16,38 +17,40 @@ namespace {
 }
 
 void set(Settings& settings, const std::string& key, const std::string& value) {
-  const auto one_of = [&](const char* first, const char* second) {
+  const auto is_first_of = [&](const char* first, const char* second) {
     if (value != first && value != second) refuse(key, value);
     return value == first;
   };
-  if (key == "order" && value == "random")
+  if (key == "order" && value == "random") {
     settings.order = Order::random;
-  else if (key == "order")
-    settings.order = one_of("forward", "reverse") ? Order::forward : Order::reverse;
-  else if (key == "seed")
+  } else if (key == "order") {
+    settings.order = is_first_of("forward", "reverse") ? Order::forward : Order::reverse;
+  } else if (key == "seed") {
     settings.seed = strtoull(value.c_str(), nullptr, 10);
-  else if (key == "copies")
-    settings.late_copies = one_of("late", "early");
-  else if (key == "streams")
-    settings.deferred_streams = one_of("deferred", "eager");
-  else if (key == "sm")
+  } else if (key == "copies") {
+    settings.late_copies = is_first_of("late", "early");
+  } else if (key == "streams") {
+    settings.deferred_streams = is_first_of("deferred", "eager");
+  } else if (key == "sm") {
     settings.capability = atoi(value.c_str());
-  else if (key == "memory")  // in MiB
-    settings.memory = strtoull(value.c_str(), nullptr, 10) << 20;
-  else if (key == "devices")
+  } else if (key == "memory") {
+    const size_t mebibytes = strtoull(value.c_str(), nullptr, 10);
+    settings.memory = mebibytes << 20;
+  } else if (key == "devices") {
     settings.devices = atoi(value.c_str());
-  else if (key == "cluster")
+  } else if (key == "cluster") {
     settings.largest_cluster = unsigned(atoi(value.c_str()));
-  else if (key == "lose")
+  } else if (key == "lose") {
     settings.lose = atoi(value.c_str());
-  else if (!key.empty())
+  } else if (!key.empty()) {
     refuse(key, value);
+  }
 }
 
 Settings read_settings() {
   Settings settings;
-  const char* text = getenv("KULLBACK_EMULATOR");
-  std::stringstream all(text != nullptr ? text : "");
+  const char* const text = getenv("KULLBACK_EMULATOR");
+  std::stringstream all(text == nullptr ? "" : text);
   for (std::string setting; std::getline(all, setting, ',');) {
     const size_t equals = std::min(setting.find('='), setting.size());
     set(settings, setting.substr(0, equals), setting.substr(std::min(equals + 1, setting.size())));

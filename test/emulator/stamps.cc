@@ -2,40 +2,46 @@
 #include "machine.h"
 
 namespace kullback::emulator {
+namespace {
+
+bool is_on_stack(const void* address, const Fiber& fiber) {
+  const auto* const bottom = static_cast<const char*>(fiber.stack_bottom);
+  return address >= bottom && address < bottom + fiber.stack_size;
+}
+
+}  // namespace
 
 Checker* checker = nullptr;
 
 bool in_kernel() { return machine.current != nullptr; }
 
 Stamp stamp() {
-  Thread& t = *machine.current;
-  Block& b = *t.block;
-  return {machine.launch_number,
-          machine.cluster_linear,
-          machine.cluster_epoch,
-          b.linear,
-          b.epoch,
-          b.linear * machine.warps_per_block + t.linear / 32,
-          machine.warps[t.warp].epoch,
-          b.linear * machine.threads_per_block + t.linear,
-          t.serial};
+  const Thread& thread = *machine.current;
+  const Block& block = *thread.block;
+  return {.launch = machine.launch_number,
+          .cluster = machine.cluster_index,
+          .cluster_epoch = machine.cluster_epoch,
+          .block = block.linear_index,
+          .block_epoch = block.epoch,
+          .warp = block.linear_index * machine.warps_per_block + thread.linear_index / kWarpSize,
+          .warp_epoch = warp_of(thread).epoch,
+          .thread = block.linear_index * machine.threads_per_block + thread.linear_index,
+          .serial = thread.serial};
 }
 
 bool on_fiber_stack(const void* address) {
-  auto inside = [&](const Fiber& f) {
-    auto* b = static_cast<const char*>(f.stack_bottom);
-    return address >= b && address < b + f.stack_size;
-  };
-  if (machine.current && inside(machine.current->fiber)) return true;
-  for (unsigned i = 0; i < machine.fibers; ++i)
-    if (inside(machine.threads[i].fiber)) return true;
+  // The likeliest first.
+  if (in_kernel() && is_on_stack(address, machine.current->fiber)) return true;
+  for (unsigned i = 0; i < machine.fibers; ++i) {
+    if (is_on_stack(address, machine.threads[i].fiber)) return true;
+  }
   return false;
 }
 
-unsigned current_lane_global() { return machine.current->warp * 32 + machine.current->lane; }
+unsigned thread_in_cluster() { return machine.current->warp * kWarpSize + machine.current->lane; }
 
 void note_atomic(const void* address, size_t size, const void* pc) {
-  if (checker && machine.current) checker->access({address, size, pc, Access::atomic}, stamp());
+  if (checker != nullptr && in_kernel()) checker->access({address, size, pc, Access::atomic}, stamp());
 }
 
 }  // namespace kullback::emulator
