@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 4
+#define KULLBACK_ABI_VERSION 5
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
