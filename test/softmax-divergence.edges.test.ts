@@ -98,7 +98,7 @@ for (const { backend, dtype, title } of implementations) {
         const actual = run(logits.student, logits.teacher, divergence);
         // e^-3000 is 0 to 1300 digits, but has a logarithm.
         const finite = (row: number[]): number[] => row.map((x) => Math.max(x, -3000));
-        const exact = exactDivergence(divergence, finite(logits.student), finite(logits.teacher));
+        const exact = exactDivergence({ divergence }, finite(logits.student), finite(logits.teacher));
         const what = `${divergence}, ${logits.student.length} columns`;
         close(t, actual.values, [exact.value], { relative, what });
         close(t, actual.gradients.student, exact.studentGradient, { relative, absolute: relative, what });

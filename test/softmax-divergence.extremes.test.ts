@@ -78,7 +78,7 @@ for (const { backend, dtype, title } of implementations) {
     test(`${title}: ${name}`, (t) => {
       for (const divergence of divergences) {
         const actual = run(student, teacher, divergence);
-        const exact = exactDivergence(divergence, student, teacher);
+        const exact = exactDivergence({ divergence }, student, teacher);
         const what = `${divergence}: ${actual.values[0]} for ${exact.value}`;
         close(t, actual.values, [exact.value], toleranceOf(divergence, exact.value, dtype, what));
         const [one, other] = [rowsOf(dtype, student.length, student), rowsOf(dtype, teacher.length, teacher)];
@@ -132,7 +132,7 @@ for (const { backend, dtype, title } of implementations) {
     for (const temperature of [1e-6, 1e-3, 0.03125, 32, 1e3]) {
       for (const divergence of divergences) {
         const actual = run(student, teacher, divergence, temperature);
-        const exact = exactDivergence(divergence, student, teacher, temperature, temperature);
+        const exact = exactDivergence({ divergence }, student, teacher, temperature, temperature);
         const what = `${divergence}, T ${temperature}: ${actual.values[0]} for ${exact.value}`;
         if (exact.value < 1e-37) t.true((actual.values[0] as number) <= exact.value, what);
         else close(t, actual.values, [exact.value], toleranceOf(divergence, exact.value, dtype, what));

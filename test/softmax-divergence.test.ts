@@ -112,7 +112,7 @@ const exactCases = [1, 1e-2, 1e-4].map((distance) => ({
         teacher,
         options: { ...everything, divergence, temperature },
         exact: exactDivergence(
-          divergence,
+          { divergence },
           student.data,
           teacher.data,
           temperature.student,
