@@ -4,7 +4,7 @@
 // and where p and q are near, each is formed from u, as the difference of the probabilities would have lost its digits.
 import type { SoftmaxDivergenceName } from "../backend/table.js";
 
-/** One column: the probabilities, not both 0, and their logarithms. */
+/** One column: the probabilities, not both 0 unless their logarithms are finite, and those. */
 export interface Column {
   p: number;
   q: number;
@@ -83,7 +83,7 @@ function divergenceTerm(a: number, b: number, u: number): number {
 
 /** b − a, u = log b − log a. */
 function difference(a: number, b: number, u: number): number {
-  return Math.abs(u) < 1 ? a * Math.expm1(u) : b - a;
+  return Math.abs(u) < 1 ? times(a, Math.expm1(u)) : b - a;
 }
 
 /** A probability of 0 counts nothing, whatever its factor is there. */

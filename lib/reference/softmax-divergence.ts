@@ -89,8 +89,8 @@ function summed(term: Generator, q: Softmax, p: Softmax): Divergence {
       logQ: at(q.logProbabilities, i),
       u: u(i),
     };
-    // Whatever 0 / 0 may be, nothing weighs it.
-    if (column.p === 0 && column.q === 0) continue;
+    // 0 on both sides counts nothing; but where they are only too small to be numbers, a power of their ratio may.
+    if (column.p === 0 && column.q === 0 && !Number.isFinite(column.u)) continue;
     const terms = term(column);
     value += terms.value;
     sumQ += forQ[i] = terms.forQ;
