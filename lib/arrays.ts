@@ -218,8 +218,8 @@ export function outputArray(
   if (buffer.resizable === true || buffer.growable === true) {
     throw new ShapeError(`${name} lies in a resizable buffer; it must have a fixed length`);
   }
+  requireAttached(name, given);
   if (given.length !== length) {
-    requireAttached(name, given);
     throw new ShapeError(`${name} has ${given.length} elements; it must have ${length}`);
   }
   return given;

@@ -14,15 +14,14 @@ import {
 import type { Asked, Fresh, Reduced } from "./asked.js";
 import {
   isDeviceTensor,
-  softmaxDivergenceNames,
   type Backend,
   type BackendChoice,
   type BackendName,
-  type SoftmaxDivergenceName,
   type SoftmaxDivergenceRequest,
   type Tensor,
 } from "./backend/table.js";
 import { isDeviceArray, type DeviceArray } from "./device-array.js";
+import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
 import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
@@ -56,14 +55,7 @@ export interface SoftmaxStatistics {
 }
 
 /** Options of {@link softmaxDivergence}. */
-export interface SoftmaxDivergenceOptions {
-  /**
-   * With q = softmax(student / temperature) and p = softmax(teacher / temperature), per row:
-   * - `"forwardKl"` (default): KL(p ‖ q) = Σ p log(p / q), what Hinton's distillation minimises
-   * - `"reverseKl"`: KL(q ‖ p) = Σ q log(q / p)
-   * - `"crossEntropy"`: −Σ p log q = KL(p ‖ q) + the entropy of p
-   */
-  divergence?: SoftmaxDivergenceName;
+export interface SoftmaxDivergenceOptions extends DivergenceOptions {
   /** What both sides' logits are divided by, or each side's own: from 1e-30 to 1e30. Default 1. */
   temperature?: number | { student: number; teacher: number };
   /**
@@ -140,7 +132,7 @@ export type SoftmaxDivergenceResult<
 
 /** The names of all options of {@link softmaxDivergence}. */
 export const softmaxDivergenceOptionNames = [
-  "divergence",
+  ...divergenceOptionNames,
   "temperature",
   "temperatureScaling",
   "reduction",
@@ -224,7 +216,7 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   const request = toRequest(studentRows, teacherRows, options);
   const { reduction = "mean" } = options;
   requireOneOf("options.reduction", reduction, reductions);
-  request.scale = scaleOf(request, options, reduction);
+  request.scale *= scaleOf(request, options, reduction);
   const [student, teacher] = [request.student.logits, request.teacher.logits];
   const onDevice =
     isDeviceTensor(student) || isDeviceTensor(teacher)
@@ -281,12 +273,13 @@ function toRequest(
   }
   const { rows } = student;
   const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
-  const { divergence = "forwardKl", temperature = 1, gradOutput = 1, rowWeights, rowMask } = options;
+  const { divergence, parameter, factor } = resolveDivergence(options);
+  const { temperature = 1, gradOutput = 1, rowWeights, rowMask } = options;
   const [studentTemperature, teacherTemperature] = temperaturesOf(temperature);
   const oneGradOutput = typeof gradOutput === "number";
   return {
-    divergence: requireOneOf("options.divergence", divergence, softmaxDivergenceNames),
-    parameter: 0,
+    divergence,
+    parameter,
     dtype: student.dtype,
     rows,
     columns,
@@ -297,7 +290,7 @@ function toRequest(
         ? undefined
         : requirePerRow("options.rowWeights", rowWeights, rows, { finite: true }),
     rowMask: rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows),
-    scale: 1,
+    scale: factor,
     gradOutput: oneGradOutput ? gradOutput : 1,
     gradOutputs: oneGradOutput
       ? undefined

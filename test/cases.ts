@@ -1,5 +1,6 @@
 // The inputs of the operation tests: seeded, and with probabilities so large that a tolerance bites.
 import { randomLcg, randomNormal } from "d3-random";
+import type { DivergenceOptions } from "../lib/divergence.js";
 import { backendInfo, type BackendName, type Dtype, type NumericArray, type Rows } from "../lib/index.js";
 
 /** What this run tests: all backends that can run here, or the one that KULLBACK_TEST_BACKEND names. */
@@ -12,7 +13,75 @@ if (backends.length === 0) throw new Error(`no backend ${process.env.KULLBACK_TE
 export const nativeBackends = backends.filter((name) => name !== "reference");
 
 export const dtypes = ["float32", "float64"] as const;
+/** KL and what differs from it by an entropy: some tests are about these alone. */
 export const divergences = ["forwardKl", "reverseKl", "crossEntropy"] as const;
+
+/** A divergence with its parameter. */
+export type Choice = DivergenceOptions & Required<Pick<DivergenceOptions, "divergence">>;
+
+/** All divergences, those with a parameter on both sides of where their formulas change. */
+export const choices: readonly Choice[] = [
+  ...divergences.map((divergence) => ({ divergence })),
+  { divergence: "jeffreys" },
+  { divergence: "jensenShannon" },
+  { divergence: "jensenShannon", beta: 0.1 },
+  { divergence: "jensenShannon", beta: 0.75, normalized: true },
+  { divergence: "totalVariation" },
+  { divergence: "squaredHellinger" },
+  { divergence: "chiSquared" },
+  { divergence: "reverseChiSquared" },
+  { divergence: "alpha", alpha: 1.5 },
+  { divergence: "alpha", alpha: 0.3 },
+  { divergence: "alpha", alpha: -0.5 },
+  { divergence: "renyi", alpha: 2 },
+  { divergence: "renyi", alpha: 0.5 },
+  { divergence: "skewForwardKl", lambda: 0.1 },
+  { divergence: "skewForwardKl", lambda: 0.5 },
+  { divergence: "skewReverseKl", lambda: 0.1 },
+  { divergence: "skewReverseKl", lambda: 0.5 },
+];
+
+/** For the tests that name the cpu backend: where another one is to be tested, as many as that may need. */
+export const cpuChoices = backends.includes("cpu")
+  ? choices
+  : divergences.map((divergence): Choice => ({ divergence }));
+
+/** What to call it in a test's title. */
+export function named({ divergence, alpha, beta, lambda, normalized }: Choice): string {
+  return [divergence, alpha, beta, lambda, normalized && "normalized"].filter(Boolean).join(" ");
+}
+
+/** Those that are 0 where both sides are equal, and grow with the square of the distance from there. */
+export const quadratic = choices.filter(
+  ({ divergence }) => divergence !== "crossEntropy" && divergence !== "totalVariation",
+);
+
+/** Which side's probability of 0, where the other's is above 0, makes a divergence Infinity. */
+export function infiniteAt({ divergence, alpha = 0.5 }: Choice): readonly ("student" | "teacher")[] {
+  switch (divergence) {
+    case "forwardKl":
+    case "crossEntropy":
+    case "chiSquared":
+      return ["student"];
+    case "reverseKl":
+    case "reverseChiSquared":
+      return ["teacher"];
+    case "jeffreys":
+      return ["student", "teacher"];
+    case "alpha":
+    case "renyi":
+      return alpha >= 1 ? ["student"] : alpha <= 0 ? ["teacher"] : [];
+    case "jensenShannon":
+    case "totalVariation":
+    case "squaredHellinger":
+    case "skewForwardKl":
+    case "skewReverseKl":
+      return [];
+    default:
+      return divergence satisfies never;
+  }
+}
+
 export const sides = ["student", "teacher"] as const;
 export const statistics = [
   "studentLogSumExp",
@@ -35,6 +104,13 @@ export const implementations = backends.flatMap((backend) =>
  * the bounds that users are promised are measured in softmax-divergence.error-bound.test.ts.
  */
 export const agreement = { float32: 3e-6, float64: 1e-13 } as const;
+
+/** The same for any divergence: a power of p / q multiplies the roundings of its logarithm. */
+export function agreementOf({ divergence }: Choice, dtype: Dtype): number {
+  return (divergences as readonly string[]).includes(divergence)
+    ? agreement[dtype]
+    : { float32: 1e-5, float64: 1e-12 }[dtype];
+}
 
 /** One vector (8 or 16 lanes), one block (1024) and one segment (8192), each with one less and one more. */
 export const columnCounts = [

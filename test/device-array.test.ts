@@ -12,7 +12,7 @@ import {
   softmaxDivergenceAsync,
   trimMemory,
 } from "../lib/index.js";
-import { backends, divergences, dtypes, logitPair, sides } from "./cases.js";
+import { backends, choices, dtypes, logitPair, sides } from "./cases.js";
 import { runModule } from "./child.js";
 
 const floats = (length: number): Float32Array<ArrayBuffer> =>
@@ -53,8 +53,8 @@ if (!backends.includes("cuda")) {
         const { student, teacher } = logitPair({ rows: 3, columns, dtype });
         const onDevice = (rows: typeof student) => ({ data: DeviceArray.from(rows.data), shape: rows.shape });
         const [s, d] = [onDevice(student), onDevice(teacher)];
-        for (const divergence of divergences) {
-          const options = { divergence, gradients: sides, reduction: "none", rowWeights: [1, 0, 2] } as const;
+        for (const choice of choices) {
+          const options = { ...choice, gradients: sides, reduction: "none", rowWeights: [1, 0, 2] } as const;
           const expected = softmaxDivergence(student, teacher, { ...options, backend: "cuda" });
           const actual = softmaxDivergence(s, d, options);
           const later = await softmaxDivergenceAsync(s, d, options);

@@ -1,7 +1,18 @@
 // softmaxDivergence gives the same bits twice, on any number of threads, now or later, and row by row.
 import test, { type ExecutionContext } from "ava";
 import { setThreadCount, softmaxDivergence, softmaxDivergenceAsync, threadCount } from "../lib/index.js";
-import { divergences, dtypes, everything, implementations, logitPair, sides, statistics } from "./cases.js";
+import {
+  agreementOf,
+  choices,
+  cpuChoices,
+  dtypes,
+  everything,
+  implementations,
+  logitPair,
+  named,
+  sides,
+  statistics,
+} from "./cases.js";
 import { close, identical } from "./close.js";
 
 // setThreadCount is the whole process's, and test files run as its threads: others may see the counts that are set
@@ -35,10 +46,11 @@ for (const dtype of dtypes) {
   for (const { rows, columns } of shapes) {
     test(`cpu ${dtype}: ${rows} rows of ${columns} give the same bits on 1, 2, 3 and 8 threads, and every time`, (t) => {
       const { student, teacher } = logitPair({ rows, columns, dtype });
-      for (const divergence of divergences) {
+      for (const choice of cpuChoices) {
         const run = (threads: number) => {
           setThreadCount(threads);
-          const options = { divergence, temperature: { student: 2, teacher: 1.5 }, backend: "cpu" } as const;
+          const temperature = { student: 2, teacher: 1.5 };
+          const options = { ...choice, temperature, backend: "cpu" } as const;
           return {
             all: softmaxDivergence(student, teacher, { ...everything, ...options }) as Result,
             // Without gradients other paths are taken, and sums over rows are sums over threads' rows.
@@ -49,12 +61,13 @@ for (const dtype of dtypes) {
         const expected = run(1);
         for (const threads of [1, 2, 3, 8, 8]) {
           const actual = run(threads);
-          const what = `${divergence} on ${threads} threads`;
+          const what = `${named(choice)} on ${threads} threads`;
           same(t, actual.all, expected.all, what);
           identical(t, actual.values, expected.values, what);
           identical(t, actual.sum, expected.sum, what);
         }
-        close(t, expected.values, expected.all.values, { relative: 2e-6, group: 1, what: divergence });
+        const tolerance = { relative: agreementOf(choice, "float32"), group: 1, what: named(choice) };
+        close(t, expected.values, expected.all.values, tolerance);
       }
     });
   }
@@ -76,13 +89,13 @@ for (const { backend, dtype, title } of implementations) {
       [2, 20000],
     ] as const) {
       const { student, teacher } = logitPair({ rows, columns, dtype });
-      for (const divergence of divergences) {
-        const options = { ...everything, divergence, backend };
+      for (const choice of choices) {
+        const options = { ...everything, ...choice, backend };
         const now = softmaxDivergence(student, teacher, options) as Result;
         const later = (await softmaxDivergenceAsync(student, teacher, options)) as Result;
-        same(t, later, now, `${divergence}, ${rows} rows of ${columns}`);
+        same(t, later, now, `${named(choice)}, ${rows} rows of ${columns}`);
         t.is(later.backend, backend);
-        const sums = { divergence, reduction: "sum", backend } as const;
+        const sums = { ...choice, reduction: "sum", backend } as const;
         const sum = await softmaxDivergenceAsync(student, teacher, sums);
         identical(t, sum.value, softmaxDivergence(student, teacher, sums).value);
       }

@@ -1,7 +1,19 @@
 // softmaxDivergence where numbers end: infinities, NaN, underflow, extreme temperatures, and rows that count nothing.
 import test from "ava";
-import { softmaxDivergence, type SoftmaxDivergenceName } from "../lib/index.js";
-import { agreement, divergences, everything, implementations, rowsOf, sides } from "./cases.js";
+import { softmaxDivergence } from "../lib/index.js";
+import {
+  agreement,
+  agreementOf,
+  choices,
+  divergences,
+  everything,
+  implementations,
+  infiniteAt,
+  named,
+  rowsOf,
+  sides,
+  type Choice,
+} from "./cases.js";
 import { close, identical, zeros } from "./close.js";
 import { exactDivergence } from "./oracle.js";
 
@@ -24,20 +36,20 @@ const placements = [3, 40, 2500].flatMap((columns) => [
 
 for (const { backend, dtype, title } of implementations) {
   const relative = agreement[dtype];
-  const run = (student: number[], teacher: number[], divergence: SoftmaxDivergenceName, temperature = 1) =>
+  const run = (student: number[], teacher: number[], choice: Choice, temperature = 1) =>
     softmaxDivergence(rowsOf(dtype, student.length, student), rowsOf(dtype, teacher.length, teacher), {
       ...everything,
-      divergence,
+      ...choice,
       temperature,
       backend,
     });
 
   test(`${title}: a vocabulary of one column has divergence 0, entropy 0 and gradient 0`, (t) => {
-    for (const divergence of divergences) {
+    for (const choice of choices) {
       const [student, teacher] = [rowsOf(dtype, 1, [5, -3]), rowsOf(dtype, 1, [700, 2])];
-      const result = softmaxDivergence(student, teacher, { ...everything, divergence, backend });
-      zeros(t, result.values, divergence);
-      for (const side of sides) zeros(t, result.gradients[side], `${divergence} ${side}`);
+      const result = softmaxDivergence(student, teacher, { ...everything, ...choice, backend });
+      zeros(t, result.values, named(choice));
+      for (const side of sides) zeros(t, result.gradients[side], `${named(choice)} ${side}`);
       zeros(t, result.statistics.teacherEntropy);
       identical(t, result.statistics.teacherLogSumExp, [700, 2]);
       t.deepEqual([...result.statistics.argmaxAgreement], [1, 1]);
@@ -45,13 +57,14 @@ for (const { backend, dtype, title } of implementations) {
   });
 
   test(`${title}: a column that is -Infinity on both sides is as good as not there`, (t) => {
-    for (const divergence of divergences) {
+    for (const choice of choices) {
+      const relative = agreementOf(choice, dtype);
       for (const place of placements) {
         const [student, teacher] = [place([1, -inf, 2]), place([0.5, -inf, 2.5])];
         const hole = teacher.indexOf(-inf);
-        const actual = run(student, teacher, divergence);
-        const expected = run(student.toSpliced(hole, 1), teacher.toSpliced(hole, 1), divergence);
-        const what = `${divergence}, ${student.length} columns`;
+        const actual = run(student, teacher, choice);
+        const expected = run(student.toSpliced(hole, 1), teacher.toSpliced(hole, 1), choice);
+        const what = `${named(choice)}, ${student.length} columns`;
         close(t, actual.values, expected.values, { relative, what });
         for (const side of sides) {
           t.is(Math.abs(actual.gradients[side][hole] as number), 0, what);
@@ -73,7 +86,7 @@ for (const { backend, dtype, title } of implementations) {
           number[]
         >;
         const hole = logits[other].indexOf(-inf);
-        const { values, gradients, statistics } = run(logits.student, logits.teacher, divergence);
+        const { values, gradients, statistics } = run(logits.student, logits.teacher, { divergence });
         const what = `${divergence}, ${logits.student.length} columns`;
         identical(t, values, [inf], what);
         // The other side's gradient is a difference of probabilities, and stays one.
@@ -95,10 +108,10 @@ for (const { backend, dtype, title } of implementations) {
           typeof weigher,
           number[]
         >;
-        const actual = run(logits.student, logits.teacher, divergence);
+        const actual = run(logits.student, logits.teacher, { divergence });
         // e^-3000 is 0 to 1300 digits, but has a logarithm.
         const finite = (row: number[]): number[] => row.map((x) => Math.max(x, -3000));
-        const exact = exactDivergence(divergence, finite(logits.student), finite(logits.teacher));
+        const exact = exactDivergence({ divergence }, finite(logits.student), finite(logits.teacher));
         const what = `${divergence}, ${logits.student.length} columns`;
         close(t, actual.values, [exact.value], { relative, what });
         close(t, actual.gradients.student, exact.studentGradient, { relative, absolute: relative, what });
@@ -124,13 +137,13 @@ for (const { backend, dtype, title } of implementations) {
         const rows = [0, 1, 2].map((row) => Array.from({ length: columns }, (_, i) => Math.sin(i * 7 + row)));
         const good = rowsOf(dtype, columns, rows.flat());
         const spoilt = rowsOf(dtype, columns, rows.with(1, spoil(rows[1] as number[])).flat());
-        for (const divergence of divergences) {
+        for (const choice of choices) {
           for (const side of sides) {
-            const options = { ...everything, divergence, backend };
+            const options = { ...everything, ...choice, backend };
             const expected = softmaxDivergence(good, good, options);
             const pair = side === "student" ? ([spoilt, good] as const) : ([good, spoilt] as const);
             const actual = softmaxDivergence(...pair, options);
-            const what = `${name} in ${side}, ${divergence}, ${columns} columns`;
+            const what = `${name} in ${side}, ${named(choice)}, ${columns} columns`;
             identical(t, actual.values, expected.values.with(1, NaN), what);
             for (const of of sides) {
               const gradient = expected.gradients[of].map((x, i) =>
@@ -155,8 +168,8 @@ for (const { backend, dtype, title } of implementations) {
   test(`${title}: a masked row is not read, so it may hold NaN`, (t) => {
     const student = rowsOf(dtype, 2, [1, 2, NaN, NaN, 0, 3]);
     const teacher = rowsOf(dtype, 2, [2, 1, inf, NaN, 0, 1]);
-    for (const divergence of divergences) {
-      const masked = { ...everything, divergence, rowMask: [1, 0, 1], backend } as const;
+    for (const choice of choices) {
+      const masked = { ...everything, ...choice, rowMask: [1, 0, 1], backend } as const;
       const { values, gradients, statistics } = softmaxDivergence(student, teacher, masked);
       zeros(t, values[1] as number);
       for (const side of sides) {
@@ -181,8 +194,9 @@ for (const { backend, dtype, title } of implementations) {
     // Rows: an infinite divergence, an ordinary one, a NaN, an infinite one that counts.
     const student = rowsOf(dtype, 2, [0, -inf, 1, 2, NaN, 1, 0, -inf]);
     const teacher = rowsOf(dtype, 2, [0, 1, 2, 1, 1, 1, 0, 1]);
-    for (const divergence of ["forwardKl", "crossEntropy"] as const) {
-      const options = { ...everything, divergence, backend };
+    for (const choice of choices.filter((one) => infiniteAt(one).includes("student"))) {
+      const divergence = named(choice);
+      const options = { ...everything, ...choice, backend };
       const plain = softmaxDivergence(student, teacher, options);
       identical(t, plain.values, [inf, plain.values[1] as number, NaN, inf]);
       const weighted = softmaxDivergence(student, teacher, { ...options, rowWeights: [0, 0, 0, 1] });
@@ -225,15 +239,16 @@ for (const { backend, dtype, title } of implementations) {
       "+Infinity": [plain, plain.with(12345, inf)],
     };
     for (const [name, [student, teacher]] of Object.entries(rows)) {
-      for (const divergence of divergences) {
-        const [expected] = run(student, teacher, divergence).values;
-        const options = { divergence, backend };
+      for (const choice of choices) {
+        const relative = agreementOf(choice, dtype);
+        const [expected] = run(student, teacher, choice).values;
+        const options = { ...choice, backend };
         const alone = softmaxDivergence(
           rowsOf(dtype, columns, student),
           rowsOf(dtype, columns, teacher),
           options,
         );
-        const what = `${name}, ${divergence}`;
+        const what = `${name}, ${named(choice)}`;
         if (Number.isFinite(expected) && expected !== 0)
           close(t, alone.value, expected as number, { relative, what });
         else identical(t, alone.value, expected as number, what);
@@ -247,7 +262,7 @@ for (const { backend, dtype, title } of implementations) {
     for (const columns of [1, 2, 10, 9000]) {
       const fine = Array.from({ length: columns }, (_, i) => Math.sin(i));
       for (const bad of [fine.map(() => NaN), fine.map((_, i) => (i === 0 ? NaN : -inf))]) {
-        for (const divergence of divergences) {
+        for (const choice of choices) {
           for (const [student, teacher] of [
             [bad, fine],
             [fine, bad],
@@ -255,12 +270,9 @@ for (const { backend, dtype, title } of implementations) {
             const alone = softmaxDivergence(
               rowsOf(dtype, columns, student),
               rowsOf(dtype, columns, teacher),
-              {
-                divergence,
-                backend,
-              },
+              { ...choice, backend },
             );
-            identical(t, alone.value, NaN, `${divergence}, ${columns} columns`);
+            identical(t, alone.value, NaN, `${named(choice)}, ${columns} columns`);
           }
         }
       }

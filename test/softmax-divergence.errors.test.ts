@@ -182,6 +182,18 @@ expectErrors([
   ],
 ]);
 
+expectErrors([
+  [
+    "out",
+    "shape",
+    "options.out.student is detached: its memory was transferred elsewhere",
+    (): Arguments => {
+      const none = { data: new Float32Array(0), shape: [0, 2] };
+      return [none, none, { gradients: ["student"], out: { student: detached(0) } }];
+    },
+  ],
+]);
+
 // Arrays that lie partly or wholly in one memory, and must not.
 const sharing = (written: string, other: string): string =>
   `options.out.${written} shares memory with ${other}; it must have memory of its own`;

@@ -2,7 +2,7 @@
 import test from "ava";
 import fc from "fast-check";
 import { DtypeError, OptionError, ShapeError, softmaxDivergence } from "../lib/index.js";
-import { backends, dtypes } from "./cases.js";
+import { backends, choices, dtypes } from "./cases.js";
 import { call, callAsync, detached, type Arguments } from "./error-cases.js";
 
 /** The same cases on every run; a failure prints its own. */
@@ -35,6 +35,28 @@ const garbage = fc.oneof(
 /** Numbers of any kind, often such that something overflows. */
 const double = fc.oneof(fc.double(), fc.constantFrom(NaN, Infinity, -Infinity, 1e30, -1e30, 0));
 
+/** A divergence with whatever its parameter may be. */
+const choice = fc.oneof(
+  fc.constantFrom(...choices),
+  fc.record({
+    divergence: fc.constant("alpha" as const),
+    alpha: fc.double({ noNaN: true, noDefaultInfinity: true }),
+  }),
+  fc.record({
+    divergence: fc.constant("renyi" as const),
+    alpha: fc.double({ min: 0, minExcluded: true, noNaN: true, noDefaultInfinity: true }),
+  }),
+  fc.record({
+    divergence: fc.constant("jensenShannon" as const),
+    beta: fc.double({ min: 0, max: 1, noNaN: true }),
+    normalized: fc.boolean(),
+  }),
+  fc.record({
+    divergence: fc.constantFrom("skewForwardKl" as const, "skewReverseKl" as const),
+    lambda: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+  }),
+);
+
 const sizes = fc.record({ rows: fc.integer({ min: 0, max: 3 }), columns: fc.integer({ min: 1, max: 20 }) });
 
 /** A call that is right, but for its numbers. */
@@ -50,7 +72,6 @@ const validCall = sizes.chain(({ rows, columns }) => {
       teacher: fc.array(double, { minLength: rows * columns, maxLength: rows * columns }),
       options: fc.record(
         {
-          divergence: fc.constantFrom("forwardKl", "reverseKl", "crossEntropy"),
           temperature: fc.oneof(
             fc.double({ min: 1e-30, max: 1e30, noNaN: true }),
             fc.constant({ student: 2, teacher: 0.5 }),
@@ -69,14 +90,15 @@ const validCall = sizes.chain(({ rows, columns }) => {
         },
         { requiredKeys: [] },
       ),
+      choice: fc.option(choice, { nil: {} }),
     })
-    .map(({ dtype, student, teacher, options }) => {
+    .map(({ dtype, student, teacher, options, choice }) => {
       const array = (values: number[]) =>
         dtype === "float32" ? Float32Array.from(values) : Float64Array.from(values);
       return {
         student: { data: array(student), shape: [rows, columns] },
         teacher: { data: array(teacher), shape: [rows, columns] },
-        options,
+        options: { ...options, ...choice },
       };
     });
 });
@@ -116,6 +138,10 @@ const spoiltCall: fc.Arbitrary<Arguments> = fc
       ...["data", "shape", "dtype"].flatMap((field) => [`student.${field}`, `teacher.${field}`]),
       ...[
         "divergence",
+        "alpha",
+        "beta",
+        "lambda",
+        "normalized",
         "temperature",
         "temperatureScaling",
         "reduction",

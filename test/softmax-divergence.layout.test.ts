@@ -1,7 +1,7 @@
 // How softmaxDivergence reads and writes memory: axes, padding, unaligned views, shared memory, the caller's arrays.
 import test from "ava";
 import { softmaxDivergence, type Dtype, type NumericArray, type Rows } from "../lib/index.js";
-import { arrayOf, divergences, everything, implementations, logitPair, sides } from "./cases.js";
+import { arrayOf, choices, everything, implementations, logitPair, named, sides } from "./cases.js";
 import { identical, zeros } from "./close.js";
 
 const bytesOf = { float32: 4, float64: 8 } as const;
@@ -62,8 +62,8 @@ for (const { backend, dtype, title } of implementations) {
   test(`${title}: padding is not read, its gradient is 0, and the rest is as without padding`, (t) => {
     for (const columns of [1, 5, 16, 1030]) {
       const { student, teacher } = logitPair({ rows: 3, columns, dtype });
-      for (const divergence of divergences) {
-        const options = { ...everything, divergence, backend };
+      for (const choice of choices) {
+        const options = { ...everything, ...choice, backend };
         const plain = softmaxDivergence(student, teacher, options);
         for (const [studentStride, teacherStride, padding] of [
           [columns + 3, columns, NaN],
@@ -81,7 +81,7 @@ for (const { backend, dtype, title } of implementations) {
             padded(teacher, teacherStride, () => padding),
             { ...options, vocabSize: columns, out },
           );
-          const what = `${divergence}, ${columns} columns in ${studentStride} and ${teacherStride}`;
+          const what = `${named(choice)}, ${columns} columns in ${studentStride} and ${teacherStride}`;
           identical(t, actual.values, plain.values, what);
           identical(t, actual.statistics.studentEntropy, plain.statistics.studentEntropy, what);
           t.deepEqual(actual.statistics.argmaxAgreement, plain.statistics.argmaxAgreement, what);

@@ -35,7 +35,7 @@ expectErrors([
 ]);
 
 const names =
-  "divergence, temperature, temperatureScaling, reduction, divisor, rowWeights, rowMask, vocabSize, gradients, " +
+  "divergence, alpha, beta, lambda, normalized, temperature, temperatureScaling, reduction, divisor, rowWeights, rowMask, vocabSize, gradients, " +
   "gradOutput, statistics, out, backend, device";
 
 test("an unknown option is an error that lists the known ones, which of the asynchronous form are one more", async (t) => {
@@ -53,17 +53,27 @@ test("an unknown option is an error that lists the known ones, which of the asyn
 });
 
 test("null is no default: what is not wanted is left out", (t) => {
+  // Those that only go with some divergences.
+  const needed: Record<string, string> = {
+    alpha: "renyi",
+    beta: "jensenShannon",
+    lambda: "skewReverseKl",
+    normalized: "jensenShannon",
+  };
   for (const name of names.split(", ")) {
     t.throws(
-      () => call([...pair(), { [name]: null }]),
+      () => call([...pair(), { ...(needed[name] && { divergence: needed[name] }), [name]: null }]),
       { instanceOf: OptionError, message: /is null/ },
       name,
     );
   }
 });
 
+const divergences =
+  '"forwardKl", "reverseKl", "crossEntropy", "jeffreys", "jensenShannon", "totalVariation", "squaredHellinger", ' +
+  '"chiSquared", "reverseChiSquared", "alpha", "renyi", "skewForwardKl" or "skewReverseKl"';
 expectErrors([
-  ...wrong("divergence", '"forwardKl", "reverseKl" or "crossEntropy"', [
+  ...wrong("divergence", divergences, [
     ['"kl"', "kl"],
     ['"forwardKL"', "forwardKL"],
     ['""', ""],
@@ -236,5 +246,56 @@ expectErrors(
     ['"2"', "2"],
     ["an Array of length 1", [2]],
     ["an object with no fields", Object.create(null)],
+  ]),
+);
+
+// Each parameter goes with its divergences, within its limits.
+const notNumbers: [string, unknown][] = [
+  ["NaN", NaN],
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+  ['"0.5"', "0.5"],
+  ["true", true],
+  ["null", null],
+  ["an Array of length 1", [0.5]],
+];
+const skew = "a number that is at least 0 and less than 1";
+expectErrors([
+  ...wrong("alpha", "a finite number", [["undefined", undefined], ...notNumbers], { divergence: "alpha" }),
+  ...wrong("alpha", positive, [["undefined", undefined], ["0", 0], ["-0.5", -0.5], ...notNumbers], {
+    divergence: "renyi",
+  }),
+  ...wrong("beta", "a number from 0 to 1", [["-0.1", -0.1], ["1.1", 1.1], ...notNumbers], {
+    divergence: "jensenShannon",
+  }),
+  ...wrong(
+    "normalized",
+    "true or false",
+    [
+      ["1", 1],
+      ['"true"', "true"],
+      ["null", null],
+    ],
+    { divergence: "jensenShannon", beta: 0 },
+  ),
+  ...wrong("lambda", skew, [["-0.1", -0.1], ["1", 1], ...notNumbers], { divergence: "skewForwardKl" }),
+  ...wrong("lambda", skew, [["1.1", 1.1]], { divergence: "skewReverseKl" }),
+]);
+
+const uses: [name: string, value: unknown, users: string, divergence: string | undefined][] = [
+  ["alpha", 0.5, '"alpha" or "renyi"', undefined],
+  ["alpha", 0.5, '"alpha" or "renyi"', "squaredHellinger"],
+  ["beta", 0.5, '"jensenShannon"', "renyi"],
+  ["beta", 0.5, '"jensenShannon"', "totalVariation"],
+  ["lambda", 0.1, '"skewForwardKl" or "skewReverseKl"', "jensenShannon"],
+  ["lambda", "much", '"skewForwardKl" or "skewReverseKl"', "jeffreys"],
+  ["normalized", false, '"jensenShannon"', "skewForwardKl"],
+];
+expectErrors(
+  uses.map(([name, value, users, divergence]): ErrorCase => [
+    name,
+    "option",
+    `options.${name} goes with divergence ${users}; the divergence is "${divergence ?? "forwardKl"}"`,
+    withOptions({ divergence, alpha: divergence === "renyi" ? 2 : undefined, [name]: value }),
   ]),
 );

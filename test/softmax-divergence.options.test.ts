@@ -3,10 +3,12 @@ import test from "ava";
 import { softmaxDivergence } from "../lib/index.js";
 import {
   agreement,
-  divergences,
+  agreementOf,
+  choices,
   everything,
   implementations,
   logitPair,
+  named,
   rowsOf,
   sides,
   statistics,
@@ -90,8 +92,8 @@ for (const { backend, dtype, title } of implementations) {
       [3, 9],
       [{ student: 2, teacher: 0.75 }, 1.5],
     ] as const) {
-      for (const divergence of divergences) {
-        const options = { ...everything, divergence, temperature, backend };
+      for (const choice of choices) {
+        const options = { ...everything, ...choice, temperature, backend };
         const plain = softmaxDivergence(student, teacher, options);
         const squared = softmaxDivergence(student, teacher, { ...options, temperatureScaling: "squared" });
         close(
@@ -102,7 +104,10 @@ for (const { backend, dtype, title } of implementations) {
         );
         for (const side of sides) {
           const expected = plain.gradients[side].map((x) => x * factor);
-          close(t, squared.gradients[side], expected, { relative: rounding, what: `${divergence} ${side}` });
+          close(t, squared.gradients[side], expected, {
+            relative: rounding,
+            what: `${named(choice)} ${side}`,
+          });
         }
       }
     }
@@ -126,29 +131,30 @@ for (const { backend, dtype, title } of implementations) {
   });
 
   test(`${title}: the result has what was asked for, and that does not depend on what else was`, (t) => {
-    for (const divergence of divergences) {
-      const all = softmaxDivergence(student, teacher, { ...everything, divergence, backend });
-      const value = softmaxDivergence(student, teacher, { reduction: "none", divergence, backend });
+    for (const choice of choices) {
+      const all = softmaxDivergence(student, teacher, { ...everything, ...choice, backend });
+      const value = softmaxDivergence(student, teacher, { reduction: "none", ...choice, backend });
       t.deepEqual(Object.keys(value).sort(), ["backend", "gradients", "statistics", "values"]);
       t.deepEqual([value.gradients, value.statistics], [{}, {}]);
       // Without gradients the value may be summed in another order.
-      close(t, value.values, all.values, { relative: agreement[dtype], group: 1, what: divergence });
+      const tolerance = { relative: agreementOf(choice, dtype), group: 1, what: named(choice) };
+      close(t, value.values, all.values, tolerance);
       for (const side of sides) {
         const one = softmaxDivergence(student, teacher, {
           reduction: "none",
-          divergence,
+          ...choice,
           gradients: [side],
           backend,
         });
         t.deepEqual(Object.keys(one.gradients), [side]);
         // The other side's gradient lends its memory to the exponentials; lent or not, the numbers are the same.
-        identical(t, one.gradients[side]!, all.gradients[side], `${divergence} ${side}`);
-        identical(t, one.values, all.values, `${divergence} ${side}`);
+        identical(t, one.gradients[side]!, all.gradients[side], `${named(choice)} ${side}`);
+        identical(t, one.values, all.values, `${named(choice)} ${side}`);
       }
       for (const name of statistics) {
         const one = softmaxDivergence(student, teacher, {
           reduction: "none",
-          divergence,
+          ...choice,
           statistics: [name],
           backend,
         });

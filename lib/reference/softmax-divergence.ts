@@ -1,9 +1,6 @@
 // softmaxDivergence in float64, as the textbook has it: the specification, the tests' oracle, the last resort.
-import type {
-  SoftmaxDivergenceName,
-  HostSoftmaxDivergenceRequest,
-  HostSoftmaxSide,
-} from "../backend/table.js";
+import type { HostSoftmaxDivergenceRequest, HostSoftmaxSide } from "../backend/table.js";
+import { generators, type Generator } from "./softmax-divergence-generators.js";
 
 /** softmax(logits / temperature) of one row, and what its logarithm is made of. */
 interface Softmax {
@@ -27,7 +24,7 @@ export function prepareSoftmaxDivergence(request: HostSoftmaxDivergenceRequest):
     writeStatistics(request, row, q, p);
     const scale = (request.rowWeights?.[row] ?? 1) * request.scale;
     const slope = scale === 0 ? 0 : scale * (request.gradOutputs?.[row] ?? request.gradOutput);
-    const { value, studentGradient, teacherGradient } = divergences[request.divergence](q, p);
+    const { value, studentGradient, teacherGradient } = divergenceOf(request, q, p);
     writeGradient(student, row, slope, studentGradient, columns);
     writeGradient(teacher, row, slope, teacherGradient, columns);
     const weighted = scale === 0 ? 0 : scale * value;
@@ -70,44 +67,77 @@ interface Divergence {
   teacherGradient: (column: number) => number;
 }
 
-const divergences: Record<SoftmaxDivergenceName, (q: Softmax, p: Softmax) => Divergence> = {
-  forwardKl(q, p) {
-    const value = kullbackLeibler(p, q);
-    return { value, studentGradient: difference(q, p), teacherGradient: centred(p, logRatio(p, q), value) };
-  },
-  reverseKl(q, p) {
-    const value = kullbackLeibler(q, p);
-    return { value, studentGradient: centred(q, logRatio(q, p), value), teacherGradient: difference(p, q) };
-  },
-  crossEntropy(q, p) {
-    const value = expectation(p, (i) => -at(q.logProbabilities, i));
-    return {
-      value,
-      studentGradient: difference(q, p),
-      teacherGradient: centred(p, (i) => -at(q.logProbabilities, i), value),
-    };
-  },
-};
-
-/** KL(a ‖ b) = Σ a (e^u − 1 − u), u = log b − log a; a column without weight a adds b, e^u a in the limit. */
-function kullbackLeibler(a: Softmax, b: Softmax): number {
-  const u = logRatio(b, a);
-  return a.probabilities.reduce(
-    (sum, weight, i) => sum + (weight === 0 ? at(b.probabilities, i) : weight * expm1Minus(u(i))),
-    0,
-  );
+function divergenceOf(request: HostSoftmaxDivergenceRequest, q: Softmax, p: Softmax): Divergence {
+  const { divergence, parameter } = request;
+  if (divergence === "renyi") return renyi(q, p, parameter);
+  return summed(generators[divergence](parameter), q, p);
 }
 
-/** e^u − 1 − u without cancellation: its Taylor series where that is short. */
-function expm1Minus(u: number): number {
-  if (!(Math.abs(u) < 0.5)) return Math.expm1(u) - u;
-  let sum = 0;
-  let term = u;
-  for (let k = 2; k < 20; k++) {
-    term *= u / k;
-    sum += term;
+/**
+ * Σ over the columns, and its gradients: with g the derivative for log q at each column, as if all were free, the
+ * gradient for the logits of q is g − q Σ g, since the logarithm of the softmax's denominator falls by q.
+ */
+function summed(term: Generator, q: Softmax, p: Softmax): Divergence {
+  const u = logRatio(q, p);
+  const [forQ, forP] = [new Float64Array(q.logits.length), new Float64Array(q.logits.length)];
+  let [value, sumQ, sumP] = [0, 0, 0];
+  for (let i = 0; i < forQ.length; i++) {
+    const column = {
+      p: at(p.probabilities, i),
+      q: at(q.probabilities, i),
+      logP: at(p.logProbabilities, i),
+      logQ: at(q.logProbabilities, i),
+      u: u(i),
+    };
+    // 0 on both sides counts nothing; but where they are only too small to be numbers, a power of their ratio may.
+    if (column.p === 0 && column.q === 0 && !Number.isFinite(column.u)) continue;
+    const terms = term(column);
+    value += terms.value;
+    sumQ += forQ[i] = terms.forQ;
+    sumP += forP[i] = terms.forP;
   }
-  return sum;
+  return {
+    value,
+    studentGradient: (i) => centred(at(forQ, i), at(q.probabilities, i), sumQ),
+    teacherGradient: (i) => centred(at(forP, i), at(p.probabilities, i), sumP),
+  };
+}
+
+function centred(slope: number, probability: number, sum: number): number {
+  return probability === 0 ? slope : slope - probability * sum;
+}
+
+/**
+ * log(Σ p^α q^(1 − α)) / (α − 1). Where the sum is near 1 it is known best as 1 + α (α − 1) D, D the alpha divergence,
+ * which keeps the digits of a small one; elsewhere by its logarithm, which stays finite wherever that is.
+ */
+function renyi(q: Softmax, p: Softmax, alpha: number): Divergence {
+  const near = summed(generators.alpha(alpha), q, p);
+  const excess = alpha * (alpha - 1) * near.value;
+  if (excess > -0.5 && excess < 1) {
+    const slope = alpha / (1 + excess);
+    return {
+      value: Math.log1p(excess) / (alpha - 1),
+      studentGradient: (i) => slope * near.studentGradient(i),
+      teacherGradient: (i) => slope * near.teacherGradient(i),
+    };
+  }
+  const u = logRatio(q, p);
+  const logs = q.logits.map((_, i) => {
+    const logP = at(p.logProbabilities, i);
+    return logP === -Infinity ? -Infinity : logP + (1 - alpha) * u(i);
+  });
+  const maximum = logs.reduce((largest, x) => Math.max(largest, x), -Infinity);
+  // Infinite where alpha is above 1 and some p is above 0 where q is 0, or where no column is above 0 in both.
+  const infinite = Math.abs(maximum) === Infinity;
+  const sum = logs.reduce((partial, x) => partial + Math.exp(x - maximum), 0);
+  const logSum = infinite ? maximum : maximum + Math.log(sum);
+  const weight = (i: number): number => Math.exp(at(logs, i) - logSum);
+  return {
+    value: logSum / (alpha - 1),
+    studentGradient: (i) => at(q.probabilities, i) - weight(i),
+    teacherGradient: (i) => (alpha / (alpha - 1)) * (weight(i) - at(p.probabilities, i)),
+  };
 }
 
 /**
@@ -126,15 +156,6 @@ function logRatio(a: Softmax, b: Softmax): (column: number) => number {
 /** Σ a f, where a probability of 0 counts nothing, whatever f is there. */
 function expectation(a: Softmax, f: (column: number) => number): number {
   return a.probabilities.reduce((sum, weight, i) => sum + (weight === 0 ? 0 : weight * f(i)), 0);
-}
-
-function difference(b: Softmax, a: Softmax): (column: number) => number {
-  return (i) => at(b.probabilities, i) - at(a.probabilities, i);
-}
-
-/** a (f − mean): the gradient of Σ a f for the logits of a, where f's own change adds nothing. */
-function centred(a: Softmax, f: (column: number) => number, mean: number): (column: number) => number {
-  return (i) => (at(a.probabilities, i) === 0 ? 0 : at(a.probabilities, i) * (f(i) - mean));
 }
 
 function writeGradient(

@@ -1,11 +1,12 @@
 // Prints, as JSON, what the CPU backend computes in this process: which instruction set, and its results' bits.
 import { createHash } from "node:crypto";
 import { backendInfo, softmaxDivergence } from "../../lib/index.js";
-import { divergences, dtypes, everything, logitPair, statistics } from "../cases.js";
+import { cpuChoices, dtypes, everything, logitPair, named, statistics, type Choice } from "../cases.js";
 
 /** What a child has to say about one call. */
 export interface ChildCase {
   what: string;
+  divergence: Choice["divergence"];
   values: number[];
   /** A few numbers of each gradient, which another instruction set's must be close to. */
   student: number[];
@@ -35,9 +36,9 @@ function* cases(): Generator<ChildCase> {
   for (const dtype of dtypes) {
     for (const { rows, columns } of shapes) {
       const { student, teacher } = logitPair({ rows, columns, dtype });
-      for (const divergence of divergences) {
+      for (const choice of cpuChoices) {
         for (const temperature of [1, 3, { student: 2, teacher: 1.5 }]) {
-          const options = { divergence, temperature, backend: "cpu" } as const;
+          const options = { ...choice, temperature, backend: "cpu" } as const;
           const all = softmaxDivergence(student, teacher, { ...everything, ...options });
           const alone = softmaxDivergence(student, teacher, { ...options, reduction: "none" });
           const arrays = [
@@ -51,7 +52,8 @@ function* cases(): Generator<ChildCase> {
           for (const { buffer, byteOffset, byteLength } of arrays)
             hash.update(new Uint8Array(buffer, byteOffset, byteLength));
           yield {
-            what: `${dtype} ${divergence}, ${rows} rows of ${columns}, T ${JSON.stringify(temperature)}`,
+            what: `${dtype} ${named(choice)}, ${rows} rows of ${columns}, T ${JSON.stringify(temperature)}`,
+            divergence: choice.divergence,
             values: [...all.values, ...alone.values],
             student: sample(all.gradients.student),
             teacher: sample(all.gradients.teacher),

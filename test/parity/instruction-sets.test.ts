@@ -2,19 +2,22 @@
 import test from "ava";
 import { fileURLToPath } from "node:url";
 import { backendInfo } from "../../lib/index.js";
-import { agreement } from "../cases.js";
+import { agreementOf } from "../cases.js";
 import { root, run, runModule, type ChildResult } from "../child.js";
 import { close } from "../close.js";
 import type { ChildReport } from "./instruction-set-child.js";
 
 const sets = backendInfo().cpu?.instructionSets ?? [];
+const tested = process.env.KULLBACK_TEST_BACKEND;
 const script = fileURLToPath(new URL("instruction-set-child.js", import.meta.url));
 
 /** One process for each, and one without the variable. */
 const results = new Map<string | undefined, Promise<ChildResult>>(
   [undefined, ...sets].map((set) => [
     set,
-    run(process.execPath, [script], set === undefined ? {} : { env: { KULLBACK_CPU_ISA: set } }),
+    run(process.execPath, [script], {
+      env: { ...(set && { KULLBACK_CPU_ISA: set }), ...(tested && { KULLBACK_TEST_BACKEND: tested }) },
+    }),
   ]),
 );
 
@@ -53,7 +56,10 @@ if (wide.length === 0) {
     baseline.cases.forEach((actual, i) => {
       const expected = other.cases[i] as (typeof other.cases)[number];
       t.is(actual.what, expected.what);
-      const relative = agreement[actual.what.startsWith("float32") ? "float32" : "float64"];
+      const relative = agreementOf(
+        { divergence: actual.divergence },
+        actual.what.startsWith("float32") ? "float32" : "float64",
+      );
       for (const name of ["values", "student", "teacher"] as const) {
         close(t, actual[name], expected[name], { relative, what: `${actual.what}, ${name}` });
       }
