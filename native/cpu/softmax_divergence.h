@@ -122,12 +122,12 @@ struct DivergenceTask {
   double excess;  // sum of the gradient before it is scaled: where there is one
 };
 
-// After the second pass: gradient = gradient * scale - exponentials * coefficient.
+// After the second pass: gradient = (gradient - exponentials * coefficient) * scale.
 template <class T>
 struct CorrectionTask {
   int64_t columns;
   const T* exponentials;
-  T scale, coefficient;
+  T coefficient, scale;
   T* gradient;
 };
 
@@ -159,9 +159,11 @@ struct GeneratorTask {
   T* weigher_slopes;  // [columns] or NULL
   T* other_slopes;    // [columns] or NULL
   // Results
-  double sum;                     // of the terms
-  double weigher_sum, other_sum;  // of the slopes where there are any
-  T largest;                      // of their absolute values, if apart
+  double sum;          // of the terms
+  double weigher_sum;  // of its slopes where they are wanted
+  double other_sum;    // of the other side's
+  double excess;       // sum b - sum a by the log ratios, if not apart
+  T largest;           // of the absolute values of the slopes that are wanted, if apart
 };
 
 // logits[i] = log(a^(1 - k) b^k)

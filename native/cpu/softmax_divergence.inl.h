@@ -245,16 +245,17 @@ static void difference_gradient(DifferenceTask<Element<V>>& task) {
 
 template <class V>
 static void correct_gradient(const CorrectionTask<Element<V>>& task) {
-  const V scale = V::all(task.scale), coefficient = V::all(task.coefficient);
+  const V coefficient = V::all(task.coefficient), scale = V::all(task.scale);
   int64_t i = 0;
   for (; i + V::lanes <= task.columns; i += V::lanes) {
-    fnma(V::load(task.exponentials + i), coefficient, V::load(task.gradient + i) * scale).store(task.gradient + i);
+    const V centred = fnma(V::load(task.exponentials + i), coefficient, V::load(task.gradient + i));
+    (centred * scale).store(task.gradient + i);
   }
   const int rest = static_cast<int>(task.columns - i);
   if (rest > 0) {
     const V exponentials = V::load_first(task.exponentials + i, rest, 0);
-    const V gradient = V::load_first(task.gradient + i, rest, 0) * scale;
-    fnma(exponentials, coefficient, gradient).store_first(task.gradient + i, rest);
+    const V centred = fnma(exponentials, coefficient, V::load_first(task.gradient + i, rest, 0));
+    (centred * scale).store_first(task.gradient + i, rest);
   }
 }
 

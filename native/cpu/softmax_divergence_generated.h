@@ -83,15 +83,20 @@ class GeneratedRowDivergence : public RowDivergence<T> {
       task.other_slopes = other_slopes == nullptr ? nullptr : other_slopes + begin;
       kernels_.generator(task);
       work_.slopes[static_cast<size_t>(begin / kSegmentColumns)] = {task.sum, task.weigher_sum, task.other_sum,
-                                                                    task.largest};
+                                                                    task.excess, task.largest};
     });
-    SlopeSums row = {0, 0, 0, 0};
+    SlopeSums row = {0, 0, 0, 0, 0};
     for (const SlopeSums& segment : work_.slopes) {
       row.terms += segment.terms;
       row.weigher += segment.weigher;
       row.other += segment.other;
+      row.excess += segment.excess;
       row.largest = std::max(row.largest, segment.largest);
     }
+    // Softmaxes sum to 1. By how much b seems to sum to more is how much too large all log ratios are, which came with
+    // the rounding of the log-sum-exps, and which the terms have followed along the slopes of b.
+    const double followed = row.excess * row.other;
+    if (std::isfinite(followed)) row.terms -= followed;
     return row;
   }
 
@@ -100,8 +105,8 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     if (gradient == nullptr) return;
     const double scale = slope * inverse_temperature(side.scale);
     this->for_each_segment([&](int64_t begin, int64_t columns) {
-      kernels_.correct_gradient({columns, side.exponentials + begin, static_cast<T>(scale),
-                                 static_cast<T>(scale * sum_of_slopes * side.factor(begin)), gradient + begin});
+      kernels_.correct_gradient({columns, side.exponentials + begin, static_cast<T>(sum_of_slopes * side.factor(begin)),
+                                 static_cast<T>(scale), gradient + begin});
     });
   }
 

@@ -40,19 +40,24 @@ struct GeneratorVectors {
 
 template <class V>
 struct SlopeSums {
-  V terms, weighers, others, largest;
+  V terms, weighers, others, pulls, largest;
   KULLBACK_INLINE SlopeSums()
-      : terms(constant<V>(0)), weighers(constant<V>(0)), others(constant<V>(0)), largest(constant<V>(0)) {}
+      : terms(constant<V>(0)),
+        weighers(constant<V>(0)),
+        others(constant<V>(0)),
+        pulls(constant<V>(0)),
+        largest(constant<V>(0)) {}
 };
 
 template <class V>
 struct SlopeTotals {
-  Total<V> terms, weighers, others;
+  Total<V> terms, weighers, others, pulls;
   KULLBACK_INLINE SlopeTotals() {}
   KULLBACK_INLINE void add(const SlopeSums<V>& sums) {
     terms.add(sums.terms);
     weighers.add(sums.weighers);
     others.add(sums.others);
+    pulls.add(sums.pulls);
   }
 };
 
@@ -69,9 +74,11 @@ template <class Pass, bool Whole, class V = typename Pass::V>
 static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formula, const GeneratorVectors<V>& with,
                                             const GeneratorTask<Element<V>>& task, int64_t i, int rest,
                                             SlopeSums<V>& sums) {
-  const Slopes<V> slopes =
-      formula.template of<Pass::kApart>(with.template column<Pass::kDistance, Whole>(task, i, rest));
+  const Column<V> at = with.template column<Pass::kDistance, Whole>(task, i, rest);
+  const Slopes<V> slopes = formula.template of<Pass::kApart>(at);
   sums.terms = sums.terms + slopes.term;
+  sums.others = sums.others + slopes.b;
+  if constexpr (!Pass::kApart) sums.pulls = sums.pulls + pull(at);
   if (task.weigher_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.a, task.weigher_slopes + i, rest);
     sums.weighers = sums.weighers + slopes.a;
@@ -79,7 +86,6 @@ static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formul
   }
   if (task.other_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.b, task.other_slopes + i, rest);
-    sums.others = sums.others + slopes.b;
     if constexpr (Pass::kApart) sums.largest = maximum(sums.largest, absolute(slopes.b));
   }
 }
@@ -89,7 +95,7 @@ static void generator_of_segment(GeneratorTask<Element<V>>& task) {
   const typename Pass::Formula formula(task.parameter);
   const GeneratorVectors<V> with(task);
   const int64_t whole = task.columns / V::lanes * V::lanes;
-  task.sum = task.weigher_sum = task.other_sum = 0;
+  task.sum = task.weigher_sum = task.other_sum = task.excess = 0;
   V largest = constant<V>(0);
   for (int64_t block = 0; block * kBlockColumns < task.columns; ++block) {
     const Span span = span_of<V>(block, task.columns);
@@ -111,6 +117,7 @@ static void generator_of_segment(GeneratorTask<Element<V>>& task) {
     task.sum += totals.terms.value();
     task.weigher_sum += totals.weighers.value();
     task.other_sum += totals.others.value();
+    task.excess += totals.pulls.value();
   }
   task.largest = largest_of(largest);
 }

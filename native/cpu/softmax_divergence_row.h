@@ -40,7 +40,7 @@ struct SegmentSums {
 
 // What the second pass by a generator found.
 struct SlopeSums {
-  double terms, weigher, other, largest;
+  double terms, weigher, other, excess, largest;
 };
 
 // What the first pass found in a segment: the moments of PairExponentialsTask.
@@ -366,7 +366,7 @@ class RowDivergence {
       for_each_segment([&](int64_t begin, int64_t columns) {
         const double coefficient = row.excess * gradient_scale * weigher_.factor(begin);
         kernels_.correct_gradient(
-            {columns, weigher_.exponentials + begin, T{1}, static_cast<T>(coefficient), gradient + begin});
+            {columns, weigher_.exponentials + begin, static_cast<T>(coefficient), T{1}, gradient + begin});
       });
     }
     return row;
