@@ -15,6 +15,7 @@ function rightArguments(device: number): unknown[] {
   return [
     device,
     0,
+    0.5,
     2,
     3,
     3,
@@ -79,17 +80,17 @@ for (const device of devices) {
 
 test("arrays of another element type, or too short, are refused by name", (t) => {
   const names = [
-    [10, "student"],
-    [11, "teacher"],
-    [12, "studentGradient"],
-    [13, "teacherGradient"],
-    [14, "rowWeights"],
-    [15, "rowMask"],
-    [16, "gradOutputs"],
-    [17, "values"],
-    [18, "studentLogSumExp"],
-    [21, "teacherEntropy"],
-    [22, "argmaxAgreement"],
+    [11, "student"],
+    [12, "teacher"],
+    [13, "studentGradient"],
+    [14, "teacherGradient"],
+    [15, "rowWeights"],
+    [16, "rowMask"],
+    [17, "gradOutputs"],
+    [18, "values"],
+    [19, "studentLogSumExp"],
+    [22, "teacherEntropy"],
+    [23, "argmaxAgreement"],
   ] as const;
   for (const [position, name] of names) {
     const right = rightArguments(cpuDevice);

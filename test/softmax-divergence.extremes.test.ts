@@ -26,6 +26,10 @@ const extremes: Record<string, [student: number[], teacher: number[]]> = {
     [30, -30, 0, -30],
     [-30, 30, 1, -29],
   ],
+  "point masses of 720 that disagree": [
+    [720, 0, 3],
+    [0, 720, 2],
+  ],
   "point masses of 10000 that disagree": [
     [1e4, -1e4, 3, 4],
     [-1e4, 1e4, 2, 1],

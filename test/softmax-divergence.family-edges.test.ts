@@ -7,6 +7,7 @@ import {
   everything,
   implementations,
   infiniteAt,
+  logitPair,
   named,
   rowsOf,
   sides,
@@ -110,6 +111,13 @@ for (const { backend, dtype, title } of implementations) {
     }
   });
 
+  test(`${title}: the total variation does not change with a column in which both sides are equal`, (t) => {
+    const { alone, gradients } = run([0, -Infinity, 0], [-Infinity, 0, 0], { divergence: "totalVariation" });
+    close(t, alone, 0.5, { relative: 1e-6 });
+    close(t, gradients.student, [0.125, 0, -0.125], { relative: 1e-6 });
+    close(t, gradients.teacher, [0, 0.125, -0.125], { relative: 1e-6 });
+  });
+
   test(`${title}: point masses that are one and the same are 0 apart`, (t) => {
     for (const choice of choices) {
       for (const logits of [
@@ -129,3 +137,40 @@ for (const { backend, dtype, title } of implementations) {
     }
   });
 }
+
+// What the others are measured by must know the ends of each parameter's range.
+test("reference: parameters near the ends of their ranges cost no digits", (t) => {
+  const extreme: Choice[] = [
+    ...[1e-9, 1 - 1e-9].flatMap((end): Choice[] => [
+      { divergence: "jensenShannon", beta: end },
+      { divergence: "jensenShannon", beta: end, normalized: true },
+      { divergence: "skewForwardKl", lambda: end },
+      { divergence: "skewReverseKl", lambda: end },
+      { divergence: "alpha", alpha: end },
+      { divergence: "renyi", alpha: end },
+    ]),
+    { divergence: "alpha", alpha: -1e-9 },
+    { divergence: "alpha", alpha: 12 },
+    { divergence: "alpha", alpha: -12 },
+    { divergence: "renyi", alpha: 1 + 1e-9 },
+    { divergence: "renyi", alpha: 1000 },
+  ];
+  const pairs = [
+    logitPair({ rows: 1, columns: 9, dtype: "float64" }),
+    logitPair({ rows: 1, columns: 9, dtype: "float64", distance: 1e-2 }),
+    { student: rowsOf("float64", 3, [12, -11, 3]), teacher: rowsOf("float64", 3, [-10, 13, 4]) },
+  ];
+  for (const choice of extreme) {
+    for (const { student, teacher } of pairs) {
+      const exact = exactDivergence(choice, student.data, teacher.data);
+      const options = { ...everything, ...choice, backend: "reference" } as const;
+      const { values, gradients } = softmaxDivergence(student, teacher, options);
+      const what = `${named(choice)}: ${exact.value}`;
+      close(t, values, [exact.value], { relative: 1e-12, what });
+      for (const side of sides) {
+        const expected = exact[`${side}Gradient`];
+        close(t, gradients[side], expected, { relative: 1e-12, what: `${what}, gradient of ${side}` });
+      }
+    }
+  }
+});

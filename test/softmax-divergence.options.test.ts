@@ -104,10 +104,9 @@ for (const { backend, dtype, title } of implementations) {
         );
         for (const side of sides) {
           const expected = plain.gradients[side].map((x) => x * factor);
-          close(t, squared.gradients[side], expected, {
-            relative: rounding,
-            what: `${named(choice)} ${side}`,
-          });
+          // The factor may come in before a mean is taken away, and round both.
+          const tolerance = { relative: 2 * rounding, what: `${named(choice)} ${side}` };
+          close(t, squared.gradients[side], expected, tolerance);
         }
       }
     }

@@ -103,6 +103,15 @@ export function statistics(): void {
 export function argumentsOf(): void {
   // @ts-expect-error no such divergence
   softmaxDivergence(float32, float32, { divergence: "kl" });
+  exactly<number>()(softmaxDivergence(float32, float32, { divergence: "alpha", alpha: 1.5 }).value, true);
+  exactly<number>()(
+    softmaxDivergence(float32, float32, { divergence: "jensenShannon", beta: 0.1, normalized: true }).value,
+    true,
+  );
+  // @ts-expect-error a parameter is a number
+  softmaxDivergence(float32, float32, { divergence: "skewForwardKl", lambda: "0.1" });
+  // @ts-expect-error true or false
+  softmaxDivergence(float32, float32, { divergence: "jensenShannon", normalized: 1 });
   // @ts-expect-error no such option
   softmaxDivergence(float32, float32, { temperatur: 2 });
   // @ts-expect-error no such side

@@ -6,6 +6,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import test from "ava";
 import { softmaxDivergence } from "kullback/tfjs";
 import { DtypeError, OptionError, ShapeError } from "../lib/index.js";
+import { backends } from "./cases.js";
 
 test.before(async () => {
   await tf.setBackend("cpu");
@@ -53,6 +54,24 @@ test.serial("value and both gradients are those of the same loss in tfjs operati
   assertClose(t, a.value, e.value);
   assertClose(t, a.grads[0]!, e.grads[0]!);
   assertClose(t, a.grads[1]!, e.grads[1]!);
+});
+
+test.serial("the options of a divergence go through", (t) => {
+  const [student, teacher] = [wave(5, 7, 0), wave(5, 7, 1)];
+  const beta = 0.25;
+  const options = { divergence: "jensenShannon", beta, normalized: true, backend: backends[0]! } as const;
+  const fused = tf.valueAndGrad((s: tf.Tensor) => softmaxDivergence(s, teacher, options) as tf.Scalar)(
+    student,
+  );
+  const plain = tf.valueAndGrad((s: tf.Tensor): tf.Scalar => {
+    const [q, p] = [tf.softmax(s), tf.softmax(teacher)];
+    const m = tf.add(tf.mul(beta, p), tf.mul(1 - beta, q));
+    const divergence = (a: tf.Tensor): tf.Tensor => tf.sum(tf.mul(a, tf.sub(tf.log(a), tf.log(m))), -1);
+    const mixed = tf.add(tf.mul(beta, divergence(p)), tf.mul(1 - beta, divergence(q)));
+    return tf.div(tf.mean(mixed), beta * (1 - beta));
+  })(student);
+  assertClose(t, fused.value, plain.value);
+  assertClose(t, fused.grad, plain.grad);
 });
 
 test.serial("gradients flow on into what computed the logits", (t) => {
