@@ -11,6 +11,8 @@ const sources = ["native/cuda", "native/math", "native/abi", "test/native"];
 // CMake reads it where it configures, which it does once: a build for one GPU would stay one for ever after.
 const architectures = process.env.KULLBACK_CUDA_ARCHITECTURES ?? "";
 const configured = join(root, "build-cuda/architectures.txt");
+// The first toolkit that knows all architectures from Turing to Blackwell.
+const oldest = 12.8;
 const changed = !existsSync(configured) || readFileSync(configured, "utf8") !== architectures;
 
 if (changed || modified(library) <= latest(sources)) build();
@@ -20,13 +22,21 @@ if (process.argv.includes("--stage") && existsSync(join(root, library))) {
   cpSync(join(root, library), join(folder, basename(library)));
 }
 
-function build() {
+function whyNot() {
+  if (process.env.KULLBACK_SKIP_CUDA) return "KULLBACK_SKIP_CUDA is set";
   const missing = ["nvcc", "cmake"].filter((program) => spawnSync(program, ["--version"]).status !== 0);
-  const skipped = process.env.KULLBACK_SKIP_CUDA ? "KULLBACK_SKIP_CUDA is set" : "";
-  if (missing.length > 0 || skipped) {
-    console.error(
-      `kullback: the CUDA backend is not built: ${skipped || `${missing.join(" and ")} not found`}`,
-    );
+  if (missing.length > 0) return `${missing.join(" and ")} not found`;
+  const { stdout } = spawnSync("nvcc", ["--version"], { encoding: "utf8" });
+  const release = Number(/release ([0-9]+\.[0-9]+)/.exec(stdout)?.[1]);
+  if (release < oldest && architectures === "")
+    return `nvcc is of CUDA ${release}; it must be ${oldest} or newer`;
+  return undefined;
+}
+
+function build() {
+  const reason = whyNot();
+  if (reason !== undefined) {
+    console.error(`kullback: the CUDA backend is not built: ${reason}`);
     if (process.argv.includes("--if-possible")) return;
     process.exit(1);
   }

@@ -20,6 +20,7 @@ phase() {
   shift 2
   if [ "$left" -le 0 ]; then
     printf '%-24s no time left\n' "$name" | tee -a "$out/summary.txt"
+    failures=$((failures + 1))
     return 1
   fi
   [ "$limit" -le "$left" ] || limit=$left
@@ -62,6 +63,13 @@ if "$node" dist/bench/main.js --help > /dev/null 2>&1; then
 else
   absent node-bench
   phase 180 bench "$bin/softmax_divergence_cuda_bench" ${GPU_VISIT_QUICK:+quick}
+fi
+# The suite on the device, where ava was brought along: arrays that stay there, asynchronous calls, a huge input.
+if "$node" node_modules/ava/entrypoints/cli.mjs --version > /dev/null 2>&1 && [ -z "${GPU_VISIT_QUICK:-}" ]; then
+  phase 150 suite env KULLBACK_CUDA_LIBRARY="$bin/kullback_cuda.so" "$node" node_modules/ava/entrypoints/cli.mjs \
+    --config test/cuda/ava.config.mjs
+else
+  absent suite
 fi
 if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
   phase 180 peers bash -c "torch_peers $(printf %q "$out/bench.txt")"

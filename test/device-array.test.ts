@@ -232,6 +232,56 @@ if (!backends.includes("cuda")) {
     t.regex(stdout, /\n2\n$/, stdout);
   });
 
+  test("after an aborted call has settled, nothing is written to its device arrays any more", async (t) => {
+    const rows = { data: DeviceArray.from(floats(600_000)), shape: [300, 2000] };
+    const out = { student: DeviceArray.alloc(600_000, "float32") };
+    const controller = new AbortController();
+    const running = softmaxDivergenceAsync(rows, rows, {
+      gradients: ["student"],
+      out,
+      signal: controller.signal,
+    });
+    controller.abort();
+    await running.catch(({ name }: Error) => t.is(name, "AbortError"));
+    out.student.write(new Float32Array(600_000).fill(7));
+    // What comes after it on the device's thread comes after all that it did.
+    const after = await out.student.readAsync();
+    t.true(after.every((x) => x === 7));
+    [rows.data, out.student].forEach((array) => array.dispose());
+  });
+
+  test("a call that was aborted in its midst rejects once it has ended", async (t) => {
+    const rows = { data: DeviceArray.from(floats(600_000)), shape: [300, 2000] };
+    const out = { student: DeviceArray.alloc(600_000, "float32") };
+    const controller = new AbortController();
+    const running = softmaxDivergenceAsync(rows, rows, {
+      gradients: ["student"],
+      out,
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(), 5);
+    await running.catch(({ name }: Error) => t.is(name, "AbortError"));
+    out.student.write(new Float32Array(600_000).fill(7));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    t.true(out.student.read().every((x) => x === 7));
+    [rows.data, out.student].forEach((array) => array.dispose());
+  });
+
+  test("memory that only running jobs hold is waited for", async (t) => {
+    const program = `import { DeviceArray, softmaxDivergenceAsync } from "kullback";
+      const rows = () => ({ data: DeviceArray.from(new Float32Array(1 << 20)), shape: [512, 2048] });
+      const [student, teacher] = [rows(), rows()];
+      const running = softmaxDivergenceAsync(student, teacher);
+      for (const { data } of [student, teacher]) data.dispose();
+      console.log(DeviceArray.alloc(7 << 20 >> 2, "float32").length);
+      await running;
+      try { DeviceArray.alloc(2 ** 40, "float32"); } catch ({ code, message }) { console.log(code, message); }`;
+    const { stdout, stderr } = await runModule(program, {
+      env: { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "", KULLBACK_EMULATOR: "memory=10" },
+    });
+    t.regex(stdout, /^1835008\nERR_KULLBACK_OUT_OF_MEMORY asked for 4398046511104 bytes/, stderr);
+  });
+
   test("a process may end while the device computes", async (t) => {
     const program = `import { softmaxDivergenceAsync } from "kullback";
       const rows = { data: new Float32Array(400 * 4000), shape: [400, 4000] };

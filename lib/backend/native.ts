@@ -36,7 +36,12 @@ function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: Cuda
     softmaxDivergence: (request) =>
       translated(() => addon.softmaxDivergence(...positional(request)), onError),
     softmaxDivergenceAsync: (request, signal) =>
-      runJob(signal, (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)), onError),
+      runJob(
+        signal,
+        (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)),
+        onError,
+        isDeviceTensor(request.student.logits),
+      ),
   };
 }
 
@@ -102,28 +107,33 @@ function reported(error: CudaError, onError: (error: CudaError) => void): CudaEr
   return error;
 }
 
-/** Starts a job of the addon's and settles as it ends. */
+/**
+ * Starts a job of the addon's and settles as it ends; after an abort at once, unless the job works `inPlace`, on memory
+ * that the caller might use again.
+ */
 export function runJob(
   signal: AbortSignal | undefined,
   start: (callback: JobCallback) => () => void,
   onError: (error: CudaError) => void,
+  inPlace = false,
 ): Promise<number> {
   return new Promise((resolve, reject: (reason: unknown) => void) => {
     const cancel = translated(
       () =>
         start((status, value, outputsLost, text) => {
           signal?.removeEventListener("abort", abort);
-          if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
+          if (signal?.aborted) reject(signal.reason);
+          else if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
           else if (status !== jobStatus.ok) reject(jobError(status, text));
           else if (outputsLost) reject(lost());
           else resolve(value);
         }),
       onError,
     );
-    // A cancelled job writes nothing, so there is no need to wait until its threads have noticed.
+    // A cancelled job writes nothing to the host's arrays, so there is no need to wait until its threads have noticed.
     const abort = (): void => {
       cancel();
-      reject(signal?.reason);
+      if (!inPlace) reject(signal?.reason);
     };
     signal?.addEventListener("abort", abort, { once: true });
   });

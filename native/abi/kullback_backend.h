@@ -106,7 +106,6 @@ typedef struct kullback_devices {
   kullback_status (*release)(int32_t device, void* memory);
   kullback_status (*copy_to_device)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*copy_to_host)(int32_t device, void* to, const void* from, int64_t bytes);
-  kullback_status (*copy_on_device)(int32_t device, void* to, const void* from, int64_t bytes);
   kullback_status (*trim)(int32_t device); /* gives back what is kept for later calls */
 
   /* What benches hold operations against: on this device, nothing with as much work can be faster.

@@ -41,8 +41,11 @@ const kullback_backend* cuda_backend() { return loaded.load(std::memory_order_ac
 
 std::string load_cuda_library(const std::string& path) {
   static std::mutex mutex;
+  static std::string& loaded_path = *new std::string;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (cuda_backend() != nullptr) return {};
+  if (cuda_backend() != nullptr) {
+    return path == loaded_path ? std::string() : "this process has loaded " + loaded_path + " already";
+  }
   std::string problem;
   void* const library = open_library(path, problem);
   if (library == nullptr) return problem;
@@ -50,10 +53,12 @@ std::string load_cuda_library(const std::string& path) {
   if (table == nullptr) return "it has no " KULLBACK_BACKEND_SYMBOL;
   // Nothing but the version may be read of a table that another version laid out.
   const kullback_backend* const backend = table();
+  if (backend == nullptr) return "its " KULLBACK_BACKEND_SYMBOL " returns nothing";
   if (backend->abi_version != KULLBACK_ABI_VERSION) {
     return "it has ABI " + std::to_string(backend->abi_version) + ", the addon " +
            std::to_string(KULLBACK_ABI_VERSION) + ": a stale build";
   }
+  loaded_path = path;
   loaded.store(backend, std::memory_order_release);
   return {};
 }

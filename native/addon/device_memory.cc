@@ -58,11 +58,16 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
     return cuda.devices->allocate(static_cast<int32_t>(device), std::max<int64_t>(1, bytes), &memory);
   };
   kullback_status status = attempt();
-  if (status == KULLBACK_OUT_OF_MEMORY) {
+  int64_t free_bytes = 0, total_bytes = 0;
+  if (status == KULLBACK_OUT_OF_MEMORY &&
+      cuda.devices->memory(static_cast<int32_t>(device), &free_bytes, &total_bytes) == KULLBACK_OK &&
+      bytes <= total_bytes) {
     // Jobs that still run may be the last to hold what was disposed of, and some memory is only kept for later calls.
     wait_for_device(device);
     cuda.devices->trim(static_cast<int32_t>(device));
     status = attempt();
+  } else if (status == KULLBACK_OUT_OF_MEMORY) {
+    status = attempt();  // for what it says
   }
   throw_unless_ok(info.Env(), status, cuda);
   return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes), 0, length, type});
@@ -132,7 +137,6 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 Napi::Value trim(const Napi::CallbackInfo& info) {
   const int64_t device = Arguments(info, 0, nullptr).cuda_device();
   const kullback_backend& cuda = backend_for(info.Env(), device);
-  wait_for_device(device);
   throw_unless_ok(info.Env(), cuda.devices->trim(static_cast<int32_t>(device)), cuda);
   return info.Env().Undefined();
 }

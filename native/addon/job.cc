@@ -2,9 +2,11 @@
 
 #include <cstring>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "backends.h"
+#include "errors.h"
 
 namespace kullback {
 namespace {
@@ -29,10 +31,14 @@ void Job::run() {
       this,
       [](void* job) { return static_cast<Job*>(job)->cancelled_.load(std::memory_order_relaxed); },
   };
-  if (cancelled_.load(std::memory_order_relaxed) != 0) return;
-  status_ = compute(&control, &value_);
-  // Here, since it is this thread's.
-  if (status_ != KULLBACK_OK) text_ = backend->last_error();
+  if (cancelled_.load(std::memory_order_relaxed) == 0) {
+    status_ = compute(&control, &value_);
+    // Here, since it is this thread's.
+    if (status_ != KULLBACK_OK) text_ = backend->last_error();
+  }
+  // Whoever waits for this thread may do so for the memory that these hold.
+  compute = nullptr;
+  kept_.clear();
 }
 
 // False, with nothing written, where an output was detached or shrunk meanwhile: the caller hears of it.
@@ -59,8 +65,6 @@ void Job::finish(Napi::Env env) {
   const bool outputs_lost = status_ == KULLBACK_OK && !write_outputs(env);
   outputs_.clear();
   buffers_.clear();
-  kept_.clear();
-  compute = nullptr;
   const Napi::FunctionReference done = std::move(callback);
   done.Call({Napi::Number::New(env, status_), Napi::Number::New(env, value_), Napi::Boolean::New(env, outputs_lost),
              Napi::String::New(env, text_)});
@@ -78,14 +82,22 @@ JobQueue::JobQueue(Napi::Env env) : gate_(std::make_shared<Gate>()) {
 }
 
 void JobQueue::submit(Napi::Env env, std::shared_ptr<Job> job) {
-  if (pending_.empty()) gate_->channel.Ref(env);
-  pending_.insert(job);
-  run_beside(job->device, [gate = gate_, job]() mutable {
+  auto run = [gate = gate_, job]() mutable {
     job->run();
     auto message = std::make_unique<std::shared_ptr<Job>>(std::move(job));
     const std::lock_guard<std::mutex> lock(gate->mutex);
     if (gate->open && gate->channel.NonBlockingCall(message.get()) == napi_ok) message.release();
-  });
+  };
+  if (pending_.empty()) gate_->channel.Ref(env);
+  pending_.insert(job);
+  try {
+    run_beside(job->device, run);
+  } catch (const std::system_error& error) {
+    pending_.erase(job);
+    if (pending_.empty()) gate_->channel.Unref(env);
+    job->abandon();
+    throw coded_error(env, "ERR_KULLBACK_OUT_OF_MEMORY", std::string("no thread could be started: ") + error.what());
+  }
 }
 
 void JobQueue::abandon_all() {

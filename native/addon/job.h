@@ -1,8 +1,9 @@
 // An operation that runs beside JavaScript, on Kullback's own threads.
 //
 // Ownership. Node-API cannot pin an array's memory: JavaScript may transfer or resize it at any time. So a job works on
-// copies, made on the JavaScript thread before it starts (inputs) and after it ended (outputs); threads see only the
-// job's own buffers. A job is shared by the thread that runs it, the queue's message, and the function that cancels it.
+// copies, made on the JavaScript thread before it starts (inputs) and after it ended (outputs); of the host's memory
+// threads see only the job's own buffers. A device's memory is used in place, and held until the job has run. A job is
+// shared by the thread that runs it, the queue's message, and the function that cancels it.
 //
 // Ends. A thread delivers its job through the queue's thread-safe function, which the environment destroys when it ends
 // (a Worker was terminated), whoever still holds it. So threads reach it through a gate that the environment's cleanup
@@ -37,7 +38,7 @@ class Job {
 
   void cancel() { cancelled_.store(1, std::memory_order_relaxed); }
 
-  // What the job computes: called once, on a thread of the pool. Writes *value.
+  // What the job computes: called once, on a thread of the pool or of the device. Writes *value.
   std::function<kullback_status(const kullback_control* control, double* value)> compute;
   // Who computes: kCpu, or one of CUDA's devices.
   int64_t device = -1;

@@ -74,14 +74,6 @@ kullback_status copy_to_host(int32_t index, void* to, const void* from, int64_t 
   });
 }
 
-kullback_status copy_on_device(int32_t index, void* to, const void* from, int64_t bytes) {
-  return beside_work(index, [&](Device&) {
-    check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice), "copying on the device");
-    check(cudaStreamSynchronize(nullptr), "copying on the device");
-    return KULLBACK_OK;
-  });
-}
-
 kullback_status trim(int32_t index) {
   return run_on(index, [&](Device& device) {
     device.trim();
@@ -89,17 +81,9 @@ kullback_status trim(int32_t index) {
   });
 }
 
-constexpr kullback_devices devices = {&count,
-                                      &describe,
-                                      &memory,
-                                      &allocate,
-                                      &release,
-                                      &copy_to_device,
-                                      &copy_to_host,
-                                      &copy_on_device,
-                                      &trim,
-                                      &memory_limit_cuda,
-                                      &exponential_limit_cuda};
+constexpr kullback_devices devices = {
+    &count,          &describe,     &memory, &allocate,          &release,
+    &copy_to_device, &copy_to_host, &trim,   &memory_limit_cuda, &exponential_limit_cuda};
 
 constexpr kullback_backend table = {
     KULLBACK_ABI_VERSION,

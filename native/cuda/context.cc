@@ -126,10 +126,12 @@ Slot& Device::slot(unsigned index, size_t bytes) {
   }
   if (slot.bytes < bytes) {
     release(slot);
+    slot.device = static_cast<char*>(allocate(bytes));
+    // What lies between outputs is copied back with them.
+    check(cudaMemsetAsync(slot.device, 0, bytes, slot.stream), "clearing device memory");
     void* host = nullptr;
     check(cudaMallocHost(&host, bytes), "allocating pinned memory");
     slot.host = static_cast<char*>(host);
-    slot.device = static_cast<char*>(allocate(bytes));
     slot.bytes = bytes;
   }
   return slot;
@@ -145,9 +147,7 @@ void Device::release(Slot& slot) {
 }
 
 void Device::trim() {
-  for (Slot& slot : slots_) {
-    if (slot.host != nullptr) release(slot);
-  }
+  for (Slot& slot : slots_) release(slot);
   make_pool();
   check(cudaStreamSynchronize(allocation_stream_), "waiting for a stream");
   check(cudaMemPoolTrimTo(pool_, 0), "trimming the memory pool");
@@ -155,7 +155,7 @@ void Device::trim() {
 
 void Device::release_large_slots() {
   for (Slot& slot : slots_) {
-    if (slot.bytes > kKeptBytes) release(slot);
+    if (slot.bytes == 0 || slot.bytes > kKeptBytes) release(slot);
   }
 }
 

@@ -140,7 +140,9 @@ kullback_status run_on(int index, const Body& body) {
     const std::unique_lock<std::mutex> lock = device.lock();
     device.enter();
     try {
-      return body(device);
+      const kullback_status status = body(device);
+      device.release_large_slots();
+      return status;
     } catch (const CudaFailure& failure) {
       // Nothing of it may still run when its arrays are gone.
       if (device.works_after(failure)) device.release_large_slots();

@@ -1,10 +1,12 @@
 // softmax_divergence on the GPU: value and gradients of D(teacher || student), row by row, from logits.
-//   formula  math/divergence.inl.h, math/generators.inl.h; a, b: the probabilities of the weighing and of the other
-//   side, u = log b - log a shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a
-//   row traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient work
-//   4 exponentials a column; 2 more where a gradient finds nothing kept of the pass before it (the weighing
-//            side's, and all that are not resident), 2 more with entropies; binds: memory
-//   stable   (x - maximum) * scale, never x * scale - maximum;  u: math/log_ratio.inl.h
+//   formula  math/divergence.inl.h and generators.inl.h; a, b: the weighing and the other side's probabilities
+//   shapes   weigher, other, gradients [rows, stride]; a warp, a block or a cluster of blocks a row
+//   traffic  resident: 2 reads and 1 write a gradient of each column; else 3 reads of both, 4 with a gradient, and one
+//            more each with entropies and with the agreement of maxima; Renyi's mixture takes 2 to 4 more
+//   work     4 exponentials a column; 2 more where a gradient finds nothing kept of the pass before it (the weighing
+//            side's, and all that are not resident), 2 more with entropies; a power or a mixture 1 a pass; binds:
+//            memory
+//   stable   (x - maximum) * scale, never x * scale - maximum;  u = log b - log a: math/log_ratio.inl.h
 //   order    a thread's columns in groups of 2 vectors, from there on in float64: threads, warps, blocks (team.h)
 //   edges    both -inf: 0;  a > 0 on b = 0: +inf;  a row of -inf alone, or with +inf: NaN;  NaN stays in its row
 //   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
@@ -18,6 +20,11 @@ namespace kullback {
 // Formulas: body(formula) for the one that a kernel is made for, or for that of its arguments.
 template <template <class> class Formula>
 struct Only {
+  template <class T>
+  static constexpr unsigned kWidth = kVector<T>;
+  template <class T, class Team>
+  static constexpr unsigned kThreadsAtOnce = sizeof(T) == 4 ? 640 : 320;
+
   template <class T, class Body>
   __device__ static void with(const Divergence&, const Body& body) {
     body(Formula<T>());
@@ -25,6 +32,14 @@ struct Only {
 };
 
 struct Generated {
+  template <class T>
+  static constexpr unsigned kWidth = 1;
+  // A warp's threads hold more, since each computes what one thread of a block computes for all.
+  template <class T, class Team>
+  static constexpr unsigned kThreadsAtOnce = sizeof(T) == 8             ? 320
+                                             : Team::kTeamsPerBlock > 1 ? 512
+                                                                        : 640;
+
   template <class T, class Body>
   __device__ static void with(const Divergence& divergence, const Body& body) {
     switch (divergence.generator) {
@@ -46,8 +61,8 @@ struct Generated {
 };
 
 template <class T, class Formulas, class Team, bool kResident>
-class RowDivergence : public SoftmaxRow<T, Team, kResident> {
-  using Row = SoftmaxRow<T, Team, kResident>;
+class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template kWidth<T>> {
+  using Row = SoftmaxRow<T, Team, kResident, Formulas::template kWidth<T>>;
 
  public:
   using Row::Row;
@@ -242,12 +257,12 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident> {
   }
 };
 
-// Blocks that must fit a multiprocessor by their registers: two, where float32 lets them.
-template <class T, class Team>
-constexpr unsigned kBlocksAtOnce = (sizeof(T) == 4 ? 640 : 320) / Team::kThreads;
+// Blocks that must fit a multiprocessor by their registers: two of a row each, where float32 lets them.
+template <class T, class Formulas, class Team>
+constexpr unsigned kBlocksAtOnce = Formulas::template kThreadsAtOnce<T, Team> / Team::kThreads;
 
 template <class T, class Formulas, class Team, bool kResident>
-__global__ void __launch_bounds__(Team::kThreads, kBlocksAtOnce<T, Team>)
+__global__ void __launch_bounds__(Team::kThreads, kBlocksAtOnce<T, Formulas, Team>)
     softmax_divergence(const __grid_constant__ SoftmaxDivergenceArguments<T> arguments) {
   SharedMemory arena;
   SoftmaxDivergenceShared<T, Team, kResident> shared(arena, columns_per_part<T>(arguments.columns, Cluster::size()));

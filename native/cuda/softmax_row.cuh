@@ -10,7 +10,7 @@
 
 namespace kullback {
 
-// What a thread loads at a time: 16 bytes.
+// What a thread loads at a time: 16 bytes, where a formula is short enough for its registers to hold several columns.
 template <class T>
 constexpr unsigned kVector = 16 / sizeof(T);
 // How many vectors a thread adds in their own type before it goes on in float64.
@@ -104,10 +104,10 @@ class GroupedSums {
   unsigned vectors_ = 0, vectors_per_group_;
 };
 
-template <class T, class Team, bool kResident>
+template <class T, class Team, bool kResident, unsigned kWidth_>
 class SoftmaxRow {
  public:
-  static constexpr unsigned kWidth = kVector<T>;
+  static constexpr unsigned kWidth = kWidth_;  // columns of a thread at a time
   using Arguments = SoftmaxDivergenceArguments<T>;
   using Shared = SoftmaxDivergenceShared<T, Team, kResident>;
 
@@ -171,7 +171,7 @@ class SoftmaxRow {
   __device__ void fetch(const SoftmaxSide<T>& side, T* resident, int64_t i) const {
     const T* const from = side.logits + row_ * side.stride + begin_ + i;
     if (side.whole_vectors && i + kWidth <= count_) {
-      copy_async<16>(resident + i, from);
+      copy_async<kWidth * sizeof(T)>(resident + i, from);
     } else {
       for (unsigned k = 0; k < kWidth; ++k) {
         if (i + k < count_) {

@@ -94,7 +94,8 @@ void remember_reader(Cell& cell, const Event& event) {
   const Stamp& now = event.now;
   const Mark& last = cell.reader;
   const bool same_warp = last.pc != nullptr && last.at.warp == now.warp && last.at.launch == now.launch;
-  const bool same_epoch = last.at.warp_epoch == now.warp_epoch && last.at.block_epoch == now.block_epoch;
+  const bool same_epoch = last.at.warp_epoch == now.warp_epoch && last.at.block_epoch == now.block_epoch &&
+                          last.at.cluster_epoch == now.cluster_epoch;
   const bool by_others = last.by_several || last.at.thread != now.thread;
   const bool by_several = same_warp && same_epoch && by_others;
   if (!same_warp) cell.other_reader = cell.reader;
@@ -180,6 +181,7 @@ class AccessChecker : public Checker {
 
   void launch_begin() override {
     released_.clear();
+    reported_.clear();
     traffic_ = {};
   }
 

@@ -181,6 +181,7 @@ void run(const Launch& launch, const Body& body) {
   machine.launch = &launch;
   machine.body = &body;
   ++machine.launch_number;
+  machine.idle_wakes = 0;
   machine.random = settings().seed * 0x9E3779B97F4A7C15ull | 1;
   blockDim = launch.block;
   gridDim = launch.grid;

@@ -34,6 +34,7 @@ auto& default_stream = *new EmulatedStream;
 auto& device_memory = *new std::map<const char*, size_t>;
 size_t allocated = 0, pooled = 0;  // the latter is part of the former
 auto& shared_limit = *new std::map<const void*, int>;
+auto& large_clusters = *new std::set<const void*>;  // kernels that opted in
 thread_local cudaError_t last = cudaSuccess;
 thread_local int current_device = 0;
 bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
@@ -105,7 +106,11 @@ const char* refuse(const Launch& l) {
     return "more than 48 KiB of shared memory without cudaFuncSetAttribute";
   unsigned cluster = l.cluster.x * l.cluster.y * l.cluster.z;
   if (cluster > 1 && sm < 90) return "clusters need sm_90";
-  if (cluster > settings().largest_cluster || l.cluster.y != 1 || l.cluster.z != 1 || l.grid.x % l.cluster.x)
+  constexpr unsigned kPortable = 8;
+  if (cluster > kPortable && large_clusters.count(l.function) == 0)
+    return "a cluster of more than 8 without cudaFuncSetAttribute";
+  if (cluster > (sm >= 120 ? kPortable : settings().largest_cluster) || l.cluster.y != 1 || l.cluster.z != 1 ||
+      l.grid.x % l.cluster.x)
     return "cluster size";
   return nullptr;
 }
@@ -380,5 +385,6 @@ cudaError_t cudaEventQuery(cudaEvent_t e) {
 cudaError_t kullback_set_function_attribute(const void* f, cudaFuncAttribute a, int v) {
   const Turn turn;
   if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) shared_limit[f] = v;
+  if (a == cudaFuncAttributeNonPortableClusterSizeAllowed && v != 0) large_clusters.insert(f);
   return cudaSuccess;
 }
