@@ -242,7 +242,7 @@ if (!backends.includes("cuda")) {
       signal: controller.signal,
     });
     controller.abort();
-    await running.catch(({ name }: Error) => t.is(name, "AbortError"));
+    await running.catch((error: unknown) => t.is((error as Error).name, "AbortError"));
     out.student.write(new Float32Array(600_000).fill(7));
     // What comes after it on the device's thread comes after all that it did.
     const after = await out.student.readAsync();
@@ -260,7 +260,7 @@ if (!backends.includes("cuda")) {
       signal: controller.signal,
     });
     setTimeout(() => controller.abort(), 5);
-    await running.catch(({ name }: Error) => t.is(name, "AbortError"));
+    await running.catch((error: unknown) => t.is((error as Error).name, "AbortError"));
     out.student.write(new Float32Array(600_000).fill(7));
     await new Promise((resolve) => setTimeout(resolve, 100));
     t.true(out.student.read().every((x) => x === 7));

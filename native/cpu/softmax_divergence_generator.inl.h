@@ -143,16 +143,11 @@ static inline void generator_with(GeneratorTask<Element<V>>& task) {
 template <class V>
 static void generator(GeneratorTask<Element<V>>& task) {
   switch (task.generator) {
-    case Generator::kJeffreys:
-      return generator_with<V, Jeffreys>(task);
-    case Generator::kTotalVariation:
-      return generator_with<V, TotalVariation>(task);
-    case Generator::kPowerDivergence:
-      return generator_with<V, PowerDivergence>(task);
-    case Generator::kJensenShannon:
-      return generator_with<V, JensenShannon>(task);
-    case Generator::kSkew:
-      return generator_with<V, Skew>(task);
+#define KULLBACK_GENERATOR(name) \
+  case Generator::k##name:       \
+    return generator_with<V, name>(task);
+#include "../math/generators.inc"
+#undef KULLBACK_GENERATOR
     case Generator::kKullbackLeibler:
     case Generator::kCrossEntropy:
       return;  // have passes of their own

@@ -189,11 +189,9 @@ class SoftmaxDivergence {
         return launch_rows<T, Only<device::KullbackLeiblerSlopes>>(device_, slot.stream, arguments);
       case Generator::kCrossEntropy:
         return launch_rows<T, Only<device::CrossEntropySlopes>>(device_, slot.stream, arguments);
-      case Generator::kJeffreys:
-      case Generator::kTotalVariation:
-      case Generator::kPowerDivergence:
-      case Generator::kJensenShannon:
-      case Generator::kSkew:
+#define KULLBACK_GENERATOR(name) case Generator::k##name:
+#include "../math/generators.inc"
+#undef KULLBACK_GENERATOR
         return launch_rows<T, Generated>(device_, slot.stream, arguments);
     }
   }

@@ -43,16 +43,11 @@ struct Generated {
   template <class T, class Body>
   __device__ static void with(const Divergence& divergence, const Body& body) {
     switch (divergence.generator) {
-      case Generator::kJeffreys:
-        return body(device::Jeffreys<T>(divergence.parameter));
-      case Generator::kTotalVariation:
-        return body(device::TotalVariation<T>(divergence.parameter));
-      case Generator::kPowerDivergence:
-        return body(device::PowerDivergence<T>(divergence.parameter));
-      case Generator::kJensenShannon:
-        return body(device::JensenShannon<T>(divergence.parameter));
-      case Generator::kSkew:
-        return body(device::Skew<T>(divergence.parameter));
+#define KULLBACK_GENERATOR(name) \
+  case Generator::k##name:       \
+    return body(device::name<T>(divergence.parameter));
+#include "../math/generators.inc"
+#undef KULLBACK_GENERATOR
       case Generator::kKullbackLeibler:
       case Generator::kCrossEntropy:
         return;  // have kernels of their own

@@ -17,11 +17,9 @@ namespace kullback {
 enum class Generator {
   kKullbackLeibler,  // divergence.inl.h
   kCrossEntropy,
-  kJeffreys,  // generators.inl.h
-  kTotalVariation,
-  kPowerDivergence,
-  kJensenShannon,
-  kSkew,
+#define KULLBACK_GENERATOR(name) k##name,
+#include "generators.inc"
+#undef KULLBACK_GENERATOR
 };
 
 // A divergence is `factor` times what its generator sums; or of Renyi's order, where that is not 0.

@@ -1,6 +1,12 @@
 // The CUDA backend's own affairs: its devices, its memory, its errors. Runs where CUDA does: on a GPU, or on the emulator.
 import test from "ava";
-import { backendInfo, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
+import {
+  backendInfo,
+  DeviceArray,
+  softmaxDivergence,
+  softmaxDivergenceAsync,
+  type Rows,
+} from "../../lib/index.js";
 import { normals } from "../cases.js";
 import { runModule } from "../child.js";
 
@@ -58,6 +64,31 @@ test("calls beside JavaScript and calls of JavaScript's share the device", async
   t.deepEqual(softmaxDivergence(student, teacher, options), expected);
   for (const result of await Promise.all(running)) t.deepEqual(result, expected);
 });
+
+if (backendInfo().cuda?.device.emulated === false) {
+  test("more than 2^31 elements are as good as few", (t) => {
+    t.timeout(120_000);
+    const [count, columns] = [70_000, 32_000];
+    const block = [rows(100, columns, 1), rows(100, columns, 2)] as const;
+    const onDevice = (data: Float32Array): { data: DeviceArray<"float32">; shape: number[] } => {
+      const array = DeviceArray.alloc(count * columns, "float32");
+      for (let begin = 0; begin < array.length; begin += data.length) {
+        array.subarray(begin, begin + data.length).write(data);
+      }
+      return { data: array, shape: [count, columns] };
+    };
+    const [student, teacher] = [onDevice(block[0].data), onDevice(block[1].data)];
+    const options = { gradients: ["student"], reduction: "none", backend: "cuda" } as const;
+    const all = softmaxDivergence(student, teacher, options);
+    const expected = softmaxDivergence(...block, options);
+    t.true(all.values.every((value, row) => value === expected.values[row % 100]));
+    const gradient = all.gradients.student;
+    for (const begin of [0, gradient.length - block[0].data.length]) {
+      t.deepEqual(gradient.subarray(begin, begin + block[0].data.length).read(), expected.gradients.student);
+    }
+    for (const array of [student.data, teacher.data, gradient]) array.dispose();
+  });
+}
 
 if (backendInfo().cuda?.device.emulated === true) {
   const library = { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" };
