@@ -1,12 +1,6 @@
 // The CUDA backend's own affairs: its devices, its memory, its errors. Runs where CUDA does: on a GPU, or on the emulator.
 import test from "ava";
-import {
-  backendInfo,
-  DeviceArray,
-  softmaxDivergence,
-  softmaxDivergenceAsync,
-  type Rows,
-} from "../../lib/index.js";
+import { backendInfo, DeviceArray, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
 import { normals } from "../cases.js";
 import { runModule } from "../child.js";
 
