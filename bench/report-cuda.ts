@@ -1,6 +1,6 @@
 // The CUDA bench's results as rows of a table, and as the part of docs/benchmarks.md that is CUDA's.
 import type { CudaDevice } from "../lib/backend/addon.js";
-import { line, percent, ratio, time } from "./report.js";
+import { line, percent, ratio, time } from "./cells.js";
 import type { CudaSizeResult } from "./softmax-divergence-cuda.js";
 
 /** What a run of the bench found, and where. */

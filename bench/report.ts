@@ -1,5 +1,7 @@
 // Bench results as rows of a table and as a page of the documentation.
 import type { BackendInfo } from "../lib/index.js";
+import { line, percent, ratio, time } from "./cells.js";
+import { familySection, type Family } from "./softmax-divergence-family.js";
 import type { SizeResult } from "./softmax-divergence.js";
 
 /** What a run of the bench found, and where. */
@@ -9,6 +11,7 @@ export interface Results {
   info: BackendInfo;
   peers: string[];
   sizes: SizeResult[];
+  family: Family;
 }
 
 export const tableHead = [
@@ -36,27 +39,8 @@ export function tableRow({ rows, columns, milliseconds, ratios, percentOfLimit }
   ];
 }
 
-/** How many times as long. */
-export function ratio(value: number | undefined): string {
-  return value === undefined ? "not measured" : `${value.toFixed(1)}x`;
-}
-
-export function time(milliseconds: number | undefined): string {
-  if (milliseconds === undefined) return "not measured";
-  return milliseconds < 0.1 ? `${(1000 * milliseconds).toFixed(2)} µs` : `${milliseconds.toFixed(2)} ms`;
-}
-
-export function percent(value: number): string {
-  return `${value.toFixed(0)} %`;
-}
-
-/** A line of a table in Markdown. */
-export function line(cells: readonly string[]): string {
-  return `| ${cells.join(" | ")} |\n`;
-}
-
 /** docs/benchmarks.md without what CUDA adds to it. */
-export function markdownReport({ date, info, peers, sizes, quick }: Results): string {
+export function markdownReport({ date, info, peers, sizes, family, quick }: Results): string {
   const { machine, cpu, versions } = info;
   return `# Benchmarks
 
@@ -85,5 +69,6 @@ ${sizes
   )
   .join(";\n")}.
 - A call on 1 x 10 is all overhead: checking, crossing into C++ and back.
-`;
+
+${familySection(family)}`;
 }

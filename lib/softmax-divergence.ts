@@ -112,7 +112,10 @@ export interface SoftmaxDivergenceOptions extends DivergenceOptions {
 
 /** Options of {@link softmaxDivergenceAsync}. */
 export interface SoftmaxDivergenceAsyncOptions extends SoftmaxDivergenceOptions {
-  /** Stops the computation; the promise is then rejected with the signal's reason, and nothing is written. */
+  /**
+   * Stops the computation; the promise is then rejected with the signal's reason, and nothing is written: at once, but for
+   * device arrays, which may be half written, when the device has let go of them.
+   */
   signal?: AbortSignal;
 }
 

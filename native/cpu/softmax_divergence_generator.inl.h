@@ -92,7 +92,7 @@ static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formul
 
 template <class Pass, class V = typename Pass::V>
 static void generator_of_segment(GeneratorTask<Element<V>>& task) {
-  const typename Pass::Formula formula(task.parameter);
+  const typename Pass::Formula formula{Parameter<V>(task.parameter)};
   const GeneratorVectors<V> with(task);
   const int64_t whole = task.columns / V::lanes * V::lanes;
   task.sum = task.weigher_sum = task.other_sum = task.excess = 0;

@@ -83,7 +83,6 @@ KULLBACK_INLINE double split_exponent(double x, double& mantissa) {
 // probabilities added: what makes their sum 0 takes it away.
 template <class V>
 struct KullbackLeiblerSlopes {
-  template <bool>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
     if (at.a == 0) return {KullbackLeibler::weightless_term(at), 0, at.b};
     return {KullbackLeibler::term(at), at.a * KullbackLeibler::score(at), pull(at)};
@@ -92,7 +91,6 @@ struct KullbackLeiblerSlopes {
 
 template <class V>
 struct CrossEntropySlopes {
-  template <bool>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
     if (at.a == 0) return {CrossEntropy::weightless_term(at), 0, at.b};
     return {CrossEntropy::term(at), at.a * CrossEntropy::score(at), pull(at)};

@@ -17,18 +17,19 @@
 
 namespace kullback {
 
-// Formulas: body(formula) for the one that a kernel is made for, or for that of its arguments.
-template <template <class> class Formula>
+// Formulas: the one that a kernel is made for, or that of its arguments.
+template <template <class> class Formula_>
 struct Only {
   template <class T>
   static constexpr unsigned kWidth = kVector<T>;
   template <class T, class Team>
   static constexpr unsigned kThreadsAtOnce = sizeof(T) == 4 ? 640 : 320;
 
-  template <class T, class Body>
-  __device__ static void with(const Divergence&, const Body& body) {
-    body(Formula<T>());
-  }
+  template <class T>
+  struct Formula {
+    __device__ explicit Formula(const Divergence&) {}
+    __device__ device::Slopes<T> of(const device::Column<T>& at) const { return Formula_<T>().of(at); }
+  };
 };
 
 struct Generated {
@@ -40,24 +41,34 @@ struct Generated {
                                              : Team::kTeamsPerBlock > 1 ? 512
                                                                         : 640;
 
-  template <class T, class Body>
-  __device__ static void with(const Divergence& divergence, const Body& body) {
-    switch (divergence.generator) {
+  template <class T>
+  struct Formula {
+    Generator generator;
+    device::Parameter<T> parameter;
+
+    __device__ explicit Formula(const Divergence& divergence)
+        : generator(divergence.generator), parameter(divergence.parameter) {}
+
+    __device__ device::Slopes<T> of(const device::Column<T>& at) const {
+      switch (generator) {
 #define KULLBACK_GENERATOR(name) \
   case Generator::k##name:       \
-    return body(device::name<T>(divergence.parameter));
+    return device::name<T>(parameter).template of<false>(at);
 #include "../math/generators.inc"
 #undef KULLBACK_GENERATOR
-      case Generator::kKullbackLeibler:
-      case Generator::kCrossEntropy:
-        return;  // have kernels of their own
+        case Generator::kKullbackLeibler:
+        case Generator::kCrossEntropy:
+          break;  // have kernels of their own
+      }
+      return {};
     }
-  }
+  };
 };
 
 template <class T, class Formulas, class Team, bool kResident>
 class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template kWidth<T>> {
   using Row = SoftmaxRow<T, Team, kResident, Formulas::template kWidth<T>>;
+  using Formula = typename Formulas::template Formula<T>;
 
  public:
   using Row::Row;
@@ -112,27 +123,26 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template k
   __device__ void second_pass(double (&result)[kSums]) {
     GroupedSums<T, kSums, 1> sums(arguments_.weigher.gradient != nullptr);
     const bool keeps = keeps_slopes();
-    Formulas::template with<T>(arguments_.divergence, [&](const auto& formula) {
-      this->for_each_vector([&](int64_t i) {
-        T weigher[kWidth], other[kWidth];
-        this->load_pair(i, weigher, other);
-        for (unsigned k = 0; k < kWidth; ++k) {
-          const device::Column<T> at = this->column(weigher[k], other[k]);
-          const device::Slopes<T> slopes = formula.template of<false>(at);
-          sums.add(kTerms, k, slopes.term);
-          sums.add(kWeigherSlope, k, slopes.a);
-          sums.add(kOtherSlope, k, slopes.b);
-          sums.add(kWeigher, k, at.a);
-          sums.add(kOther, k, at.b);
-          weigher[k] = at.b;
-          other[k] = slopes.b;
-        }
-        sums.end_vector();
-        if (keeps) {
-          this->keep(shared_.weigher, i, weigher);
-          this->keep(shared_.other, i, other);
-        }
-      });
+    const Formula formula(arguments_.divergence);
+    this->for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      this->load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        const device::Column<T> at = this->column(weigher[k], other[k]);
+        const device::Slopes<T> slopes = formula.of(at);
+        sums.add(kTerms, k, slopes.term);
+        sums.add(kWeigherSlope, k, slopes.a);
+        sums.add(kOtherSlope, k, slopes.b);
+        sums.add(kWeigher, k, at.a);
+        sums.add(kOther, k, at.b);
+        weigher[k] = at.b;
+        other[k] = slopes.b;
+      }
+      sums.end_vector();
+      if (keeps) {
+        this->keep(shared_.weigher, i, weigher);
+        this->keep(shared_.other, i, other);
+      }
     });
     sums.fold();
     team_.template reduce<Sum>(sums.total);
@@ -173,19 +183,18 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template k
       });
       return;
     }
-    Formulas::template with<T>(arguments_.divergence, [&](const auto& formula) {
-      this->for_each_vector([&](int64_t i) {
-        T weigher[kWidth], other[kWidth];
-        this->load_pair(i, weigher, other);
-        for (unsigned k = 0; k < kWidth; ++k) {
-          const device::Column<T> at = this->column(weigher[k], other[k]);
-          const device::Slopes<T> slopes = formula.template of<false>(at);
-          weigher[k] = of_weigher.of(slopes.a, at.a);
-          other[k] = of_other.of(slopes.b, at.b);
-        }
-        if (weigher_side.gradient != nullptr) this->store(weigher_side, i, weigher);
-        if (other_side.gradient != nullptr) this->store(other_side, i, other);
-      });
+    const Formula formula(arguments_.divergence);
+    this->for_each_vector([&](int64_t i) {
+      T weigher[kWidth], other[kWidth];
+      this->load_pair(i, weigher, other);
+      for (unsigned k = 0; k < kWidth; ++k) {
+        const device::Column<T> at = this->column(weigher[k], other[k]);
+        const device::Slopes<T> slopes = formula.of(at);
+        weigher[k] = of_weigher.of(slopes.a, at.a);
+        other[k] = of_other.of(slopes.b, at.b);
+      }
+      if (weigher_side.gradient != nullptr) this->store(weigher_side, i, weigher);
+      if (other_side.gradient != nullptr) this->store(other_side, i, other);
     });
   }
 

@@ -29,6 +29,18 @@ struct Slopes {
   V term, a, b;
 };
 
+// A generator's parameter, and what formulas want of it.
+template <class V>
+struct Parameter {
+  V value, rest, inverse, inverse_rest;  // p, 1 - p, 1 / p, 1 / (1 - p)
+
+  explicit KULLBACK_INLINE Parameter(double p)
+      : value(constant<V>(p)),
+        rest(constant<V>(1 - p)),
+        inverse(constant<V>(1 / p)),
+        inverse_rest(constant<V>(1 / (1 - p))) {}
+};
+
 // p x, where a probability of 0 counts nothing.
 template <class V>
 KULLBACK_INLINE V weighed(V p, V x) {
@@ -55,7 +67,7 @@ KULLBACK_INLINE V grown(V x, V second_order) {
 template <class V>
 class Jeffreys {
  public:
-  explicit KULLBACK_INLINE Jeffreys(double) {}
+  explicit KULLBACK_INLINE Jeffreys(const Parameter<V>&) {}
 
   template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
@@ -67,7 +79,7 @@ class Jeffreys {
 template <class V>
 class TotalVariation {
  public:
-  explicit KULLBACK_INLINE TotalVariation(double) {}
+  explicit KULLBACK_INLINE TotalVariation(const Parameter<V>&) {}
 
   template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
@@ -82,8 +94,8 @@ class TotalVariation {
 template <class V>
 class PowerDivergence {
  public:
-  explicit KULLBACK_INLINE PowerDivergence(double k)
-      : k_(constant<V>(k)), inverse_k_(constant<V>(1 / k)), inverse_rest_(constant<V>(1 / (1 - k))) {}
+  explicit KULLBACK_INLINE PowerDivergence(const Parameter<V>& k)
+      : k_(k.value), inverse_k_(k.inverse), inverse_rest_(k.inverse_rest) {}
 
   template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
@@ -191,8 +203,10 @@ template <class V>
 class JensenShannon {
  public:
   // Seen from the side with the larger share, nothing cancels.
-  explicit KULLBACK_INLINE JensenShannon(double w)
-      : a_share_(constant<V>(w)), b_share_(constant<V>(1 - w)), prefer_a_(constant<V>(w < 0.5 ? -1 : 1)) {}
+  explicit KULLBACK_INLINE JensenShannon(const Parameter<V>& w)
+      : a_share_(w.value),
+        b_share_(w.rest),
+        prefer_a_(select(less(w.value, constant<V>(0.5)), constant<V>(-1), constant<V>(1))) {}
 
   template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {
@@ -215,7 +229,7 @@ class JensenShannon {
 template <class V>
 class Skew {
  public:
-  explicit KULLBACK_INLINE Skew(double w) : a_share_(constant<V>(w)), b_share_(constant<V>(1 - w)) {}
+  explicit KULLBACK_INLINE Skew(const Parameter<V>& w) : a_share_(w.value), b_share_(w.rest) {}
 
   template <bool kApart>
   KULLBACK_INLINE Slopes<V> of(const Column<V>& at) const {

@@ -65,7 +65,7 @@ test("a file in an operation's room belongs to an operation", (t) => {
     "native/cpu": ["backend", "dispatch", "elementary", "isa_regions", "memory_limit", "thread_pool"],
     "native/addon": ["addon", "arguments", "backends", "cpu", "cuda", "cuda_library", "device_memory", "job"],
     "native/cuda": ["backend", "context", "limits", "softmax_row"],
-    bench: ["main", "measure", "problem", "report", "report-cuda", "results", "visit"],
+    bench: ["cells", "main", "measure", "problem", "report", "report-cuda", "results", "visit"],
   };
   for (const [room, known] of Object.entries(shared)) {
     const stems = readdirSync(join(root, room))
