@@ -153,8 +153,13 @@ test.serial("every line of the kernels has been executed", async (t) => {
     }
   }
   t.true(missed.size > 200);
+  // But for what says itself that it cannot be.
+  const unreachable = (line: string): boolean => {
+    const [file, number] = line.split(":") as [string, string];
+    return readFileSync(join(root, file), "utf8").split("\n")[Number(number) - 1]!.includes("unreachable()");
+  };
   t.deepEqual(
-    [...missed].filter(([, count]) => count === 0).map(([line]) => line),
+    [...missed].filter(([line, count]) => count === 0 && !unreachable(line)).map(([line]) => line),
     [],
   );
 });
