@@ -5,7 +5,12 @@
     {
       "target_name": "kullback",
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
+      # The longest to compile come first, so that no processor waits for the last one.
       "sources": [
+        "native/cpu/isa_baseline.cc",
+        "native/cpu/isa_avx2.cc",
+        "native/cpu/isa_avx512.cc",
+        "native/cpu/isa_neon.cc",
         "native/addon/addon.cc",
         "native/addon/arguments.cc",
         "native/addon/backends.cc",
@@ -17,10 +22,6 @@
         "native/addon/softmax_divergence.cc",
         "native/cpu/backend.cc",
         "native/cpu/dispatch.cc",
-        "native/cpu/isa_avx2.cc",
-        "native/cpu/isa_avx512.cc",
-        "native/cpu/isa_baseline.cc",
-        "native/cpu/isa_neon.cc",
         "native/cpu/softmax_divergence.cc",
         "native/cpu/thread_pool.cc"
       ],

@@ -55,10 +55,15 @@ export function shownPath(path: string): string {
   return path.startsWith(root) ? path.slice(root.length) : path;
 }
 
+/** The addon of this platform, as prebuildify names it. */
+export function prebuiltAddon(): string {
+  const tag = process.platform === "linux" ? `.${libc()}` : "";
+  return `${prebuiltFolder}/kullback${tag}.node`;
+}
+
 /** Prebuilt first, then what `npm run build` leaves behind. */
 function candidates(): string[] {
-  const tag = process.platform === "linux" ? `.${libc()}` : "";
-  return [packageFile(`${prebuiltFolder}/kullback${tag}.node`), packageFile("build/Release/kullback.node")];
+  return [packageFile(prebuiltAddon()), packageFile("build/Release/kullback.node")];
 }
 
 /** The C library that Node itself was linked with. */

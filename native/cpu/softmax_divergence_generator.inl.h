@@ -22,7 +22,7 @@ struct GeneratorVectors {
         other_factor(V::all(task.other.factor)),
         ratio(task.ratio) {}
 
-  template <Distance kDistance, bool Whole>
+  template <class Pass, bool Whole>
   KULLBACK_INLINE Column<V> column(const GeneratorTask<Element<V>>& task, int64_t i, int rest) const {
     constexpr double lowest = -FloatBits<Element<V>>::infinity;
     const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
@@ -30,9 +30,16 @@ struct GeneratorVectors {
     Column<V> at;
     at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
     at.b = load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
+    V u;
+    if constexpr (Pass::kApart) {
+      // As many digits as a and b have.
+      u = other.log_probability(other_logits) - weigher.log_probability(weigher_logits);
+    } else {
+      u = ratio.template of<Pass::kDistance, true>(weigher_logits, other_logits, weigher, other);
+    }
     // What neither side has is no difference between them, even where both logits are -inf.
     const auto nowhere = both(equal(at.a, constant<V>(0)), equal(at.b, constant<V>(0)));
-    at.u = zero_where(nowhere, ratio.template of<kDistance, true>(weigher_logits, other_logits, weigher, other));
+    at.u = zero_where(nowhere, u);
     at.log_b = constant<V>(0);
     return at;
   }
@@ -74,7 +81,7 @@ template <class Pass, bool Whole, class V = typename Pass::V>
 static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formula, const GeneratorVectors<V>& with,
                                             const GeneratorTask<Element<V>>& task, int64_t i, int rest,
                                             SlopeSums<V>& sums) {
-  const Column<V> at = with.template column<Pass::kDistance, Whole>(task, i, rest);
+  const Column<V> at = with.template column<Pass, Whole>(task, i, rest);
   const Slopes<V> slopes = formula.template of<Pass::kApart>(at);
   sums.terms = sums.terms + slopes.term;
   sums.others = sums.others + slopes.b;
@@ -122,21 +129,16 @@ static void generator_of_segment(GeneratorTask<Element<V>>& task) {
   task.largest = largest_of(largest);
 }
 
-template <class V, class Formula, Distance kDistance>
-static inline void generator_with(GeneratorTask<Element<V>>& task) {
-  if (task.apart) return generator_of_segment<GeneratorPass<V, Formula, kDistance, true>>(task);
-  return generator_of_segment<GeneratorPass<V, Formula, kDistance, false>>(task);
-}
-
 template <class V, template <class> class Formula>
 static inline void generator_with(GeneratorTask<Element<V>>& task) {
+  if (task.apart) return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kApart, true>>(task);
   switch (task.ratio.distance) {
     case Distance::kClose:
-      return generator_with<V, Formula<V>, Distance::kClose>(task);
+      return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kClose, false>>(task);
     case Distance::kShifted:
-      return generator_with<V, Formula<V>, Distance::kShifted>(task);
+      return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kShifted, false>>(task);
     case Distance::kApart:
-      return generator_with<V, Formula<V>, Distance::kApart>(task);
+      return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kApart, false>>(task);
   }
 }
 

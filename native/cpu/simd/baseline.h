@@ -29,6 +29,12 @@ struct Mask {
   typename Register<T>::Bits part[4];
 };
 
+// A call, since compilers unroll the loop and it stands at the end of every pass.
+template <class T>
+__attribute__((noinline)) static void copy_lanes(T* to, const T* from, int count) {
+  for (int i = 0; i < count; ++i) to[i] = from[i];
+}
+
 template <class T>
 struct Lanes {
   using Element = T;
@@ -51,7 +57,8 @@ struct Lanes {
   // The first `count` lanes come from memory, the others are `fill`; nothing beyond them is read.
   static KULLBACK_INLINE Lanes load_first(const T* from, int count, T fill) {
     T lane[lanes];
-    for (int i = 0; i < lanes; ++i) lane[i] = i < count ? from[i] : fill;
+    all(fill).store(lane);
+    copy_lanes(lane, from, count < lanes ? count : lanes);
     return load(lane);
   }
   KULLBACK_INLINE void store(T* to) const {
@@ -60,7 +67,7 @@ struct Lanes {
   KULLBACK_INLINE void store_first(T* to, int count) const {
     T lane[lanes];
     store(lane);
-    for (int i = 0; i < count; ++i) to[i] = lane[i];
+    copy_lanes(to, lane, count);
   }
 };
 
