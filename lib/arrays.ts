@@ -3,22 +3,36 @@ import { types } from "node:util";
 import { isDeviceArray, type DeviceArray } from "./device-array.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 
-/** The typed arrays that hold the numbers of an operation. */
+/** The typed arrays whose elements are numbers as they stand. */
 export type NumericArray = Float32Array | Float64Array;
 
-/** Element types, by name. */
-export type Dtype = "float32" | "float64";
+/** The typed arrays of all element types: a Uint16Array holds the bits of 16-bit numbers. */
+export type StoredArray = NumericArray | Uint16Array;
+
+/** A Float16Array, where JavaScript has them; by its tag, since its type is newer than many compilers. */
+export interface Float16Numbers extends ArrayBufferView {
+  readonly [Symbol.toStringTag]: "Float16Array";
+  readonly length: number;
+}
+
+/** What the numbers of an operation's main arguments may lie in. */
+export type RowData = StoredArray | Float16Numbers | DeviceArray;
+
+/** Element types, by name, in the order of `kullback_dtype`. */
+export const dtypes = ["float32", "float64", "float16", "bfloat16"] as const;
+/** `float16` is IEEE 754's binary16, `bfloat16` the upper half of a float32: computed with in float32, rounded once. */
+export type Dtype = (typeof dtypes)[number];
 
 /**
  * A row-major array. The last axis is the feature axis (here: the vocabulary); all axes before it flatten to rows, so
  * `[batch, tokens, vocabulary]` has batch * tokens rows.
  */
-export interface Rows<A extends NumericArray | DeviceArray = NumericArray> {
+export interface Rows<A extends RowData = NumericArray> {
   /** As many elements as the shape says: its product. */
   data: A;
   /** One or more axes, each a non-negative integer; the last is at least 1. */
   shape: readonly number[];
-  /** Checked against `data` where it is given. Default: what `data` is. */
+  /** What the bits of a Uint16Array mean, which must be said; else checked against `data`. Default: what `data` is. */
   dtype?: Dtype;
 }
 
@@ -51,11 +65,41 @@ function keysOf(value: object): string {
   return keys.length === 0 ? "no fields" : `the fields ${keys.slice(0, 5).join(", ")}`;
 }
 
-/** The element type of a typed array, or undefined. Works for arrays of other realms, which `instanceof` does not. */
+/**
+ * The element type of a typed array, or undefined where it has none of its own, as a Uint16Array. Works for arrays of
+ * other realms, which `instanceof` does not.
+ */
 export function dtypeOf(data: unknown): Dtype | undefined {
   if (types.isFloat32Array(data)) return "float32";
   if (types.isFloat64Array(data)) return "float64";
+  if (isFloat16Array(data)) return "float16";
   return undefined;
+}
+
+/** The typed array that holds an element type's numbers, or their bits. */
+export function arrayTypeOf(dtype: Dtype): "Float32Array" | "Float64Array" | "Uint16Array" {
+  return outputTypes[dtype].type;
+}
+
+function isFloat16Array(data: unknown): data is Float16Numbers {
+  return ArrayBuffer.isView(data) && (data as Partial<Float16Numbers>)[Symbol.toStringTag] === "Float16Array";
+}
+
+/** The bits of a Float16Array, in the same memory; other arrays as they are. */
+export function bitsOf<A extends StoredArray | DeviceArray>(data: A | Float16Numbers): A | Uint16Array {
+  return isFloat16Array(data) ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data;
+}
+
+/** Bits as a Float16Array where `like` is one, in the same memory; else as they are. */
+export function numbersLike(like: RowData, bits: StoredArray | DeviceArray): RowData {
+  if (!isFloat16Array(like) || isDeviceArray(bits)) return bits;
+  if (sameMemory(like, bits)) return like;
+  const type = like.constructor as new (
+    buffer: ArrayBufferLike,
+    offset: number,
+    length: number,
+  ) => Float16Numbers;
+  return new type(bits.buffer, bits.byteOffset, bits.length);
 }
 
 /** Throws unless the typed array still has its memory. */
@@ -70,8 +114,8 @@ export function requireAttached(name: string, data: ArrayBufferView): void {
 }
 
 /** A checked array: `data` holds rows * columns elements. */
-export interface CheckedRows<A extends NumericArray | DeviceArray> {
-  data: A;
+export interface CheckedRows {
+  data: StoredArray | DeviceArray;
   dtype: Dtype;
   rows: number;
   columns: number;
@@ -80,36 +124,45 @@ export interface CheckedRows<A extends NumericArray | DeviceArray> {
 }
 
 /** Checks an array argument of an operation. */
-export function requireRows<A extends NumericArray | DeviceArray>(
-  name: string,
-  array: Rows<A>,
-): CheckedRows<A> {
+export function requireRows(name: string, array: Rows<RowData>): CheckedRows {
   if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
     throw new ShapeError(`${name} is ${describe(array)}; it must be an object { data, shape }`);
   }
   const { data, shape, dtype: stated } = array;
-  const host = dtypeOf(data);
-  const dtype = host ?? (isDeviceArray(data) ? data.dtype : undefined);
-  if (dtype === undefined) {
-    throw new DtypeError(
-      `${name}.data is ${describe(data)}; it must be a Float32Array, a Float64Array or a DeviceArray`,
-    );
-  }
-  if (stated !== undefined && stated !== dtype) {
-    const type = host === undefined ? "DeviceArray" : dtype === "float32" ? "Float32Array" : "Float64Array";
-    throw new DtypeError(
-      `${name}.data is a ${type}${host === undefined ? ` of ${dtype}` : ""}, but ${name}.dtype says ` +
-        `${describe(stated)}; they must agree ("float32" for Float32Array, "float64" for Float64Array)`,
-    );
-  }
+  const dtype = requireDtype(name, data, stated);
   const { rows, columns, leading } = requireShape(`${name}.shape`, shape);
   if (data.length !== rows * columns) {
-    if (host !== undefined) requireAttached(`${name}.data`, data as NumericArray);
+    if (!isDeviceArray(data)) requireAttached(`${name}.data`, data);
     throw new ShapeError(
       `${name}.data has ${data.length} elements; its shape [${shape.join(", ")}] needs ${rows * columns}`,
     );
   }
-  return { data, dtype, rows, columns, leading };
+  return { data: bitsOf(data), dtype, rows, columns, leading };
+}
+
+function requireDtype(name: string, data: unknown, stated: unknown): Dtype {
+  if (types.isUint16Array(data) && !isFloat16Array(data)) {
+    if (stated === "float16" || stated === "bfloat16") return stated;
+    throw new DtypeError(
+      `${name}.dtype is ${describe(stated)}; for a Uint16Array it must be "float16" or "bfloat16"`,
+    );
+  }
+  const host = dtypeOf(data);
+  const dtype = host ?? (isDeviceArray(data) ? data.dtype : undefined);
+  if (dtype === undefined) {
+    throw new DtypeError(
+      `${name}.data is ${describe(data)}; it must be a Float32Array, a Float64Array, a Uint16Array or a DeviceArray`,
+    );
+  }
+  if (stated !== undefined && stated !== dtype) {
+    const what =
+      host === undefined ? `a DeviceArray of ${dtype}` : describe(data).replace(/ of length .*/, "");
+    throw new DtypeError(
+      `${name}.data is ${what}, but ${name}.dtype says ${describe(stated)}; they must agree ("float32" for ` +
+        `Float32Array, "float64" for Float64Array, "float16" or "bfloat16" for Uint16Array)`,
+    );
+  }
+  return dtype;
 }
 
 function requireShape(
@@ -136,23 +189,25 @@ function requireShape(
   return { rows, columns, leading: (shape as readonly number[]).slice(0, -1) };
 }
 
-/** One float64 a row; `finite` refuses infinities and NaN, `orNumber` is for the message only. */
+/**
+ * One float64 a row, or whatever `unit` says; `finite` refuses infinities and NaN. `orNumber` is for the message only.
+ */
 export function requirePerRow(
   name: string,
   values: PerRow,
   rows: number,
-  { finite, orNumber = false }: { finite: boolean; orNumber?: boolean },
+  { finite, orNumber = false, unit = "row" }: { finite: boolean; orNumber?: boolean; unit?: string },
 ): Float64Array {
   const given: unknown = values;
-  if (dtypeOf(given) === undefined && !Array.isArray(given)) {
+  if (!types.isFloat32Array(given) && !types.isFloat64Array(given) && !Array.isArray(given)) {
     throw new OptionError(
       `${name} is ${describe(given)}; it must be ${orNumber ? "a number, " : ""}a Float32Array, a Float64Array or ` +
-        "an array of numbers, one per row",
+        `an array of numbers, one per ${unit}`,
     );
   }
   if (values.length !== rows) {
     if (ArrayBuffer.isView(values)) requireAttached(name, values);
-    throw new ShapeError(`${name} has ${values.length} elements; it must have ${rows}, one per row`);
+    throw new ShapeError(`${name} has ${values.length} elements; it must have ${rows}, one per ${unit}`);
   }
   const result = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
@@ -201,15 +256,25 @@ const outputTypes = {
     is: types.isFloat64Array,
     make: (length: number) => new Float64Array(length),
   },
-};
+  float16: {
+    type: "Uint16Array",
+    is: types.isUint16Array,
+    make: (length: number) => new Uint16Array(length),
+  },
+  bfloat16: {
+    type: "Uint16Array",
+    is: types.isUint16Array,
+    make: (length: number) => new Uint16Array(length),
+  },
+} as const;
 
 /** An array for an operation to write into: the caller's where there is one, and then checked, or a new one. */
 export function outputArray(
   name: string,
   dtype: Dtype,
   length: number,
-  given: NumericArray | undefined,
-): NumericArray {
+  given: StoredArray | undefined,
+): StoredArray {
   const expected = outputTypes[dtype];
   if (given === undefined) return expected.make(length);
   if (!expected.is(given))
@@ -225,22 +290,30 @@ export function outputArray(
   return given;
 }
 
-/** Throws if any array written to shares memory with another array of the call. */
+/**
+ * Throws if any array written to shares memory with another array of the call. It may be the one that it is named with,
+ * all of it.
+ */
 export function requireDisjoint(
-  written: readonly (readonly [name: string, array: ArrayBufferView])[],
+  written: readonly (readonly [name: string, array: ArrayBufferView, over?: ArrayBufferView])[],
   read: readonly (readonly [name: string, array: ArrayBufferView])[],
 ): void {
   let earlier = 0;
-  for (const [name, array] of written) {
+  for (const [name, array, over] of written) {
     earlier++;
     for (const others of [written.slice(earlier), read]) {
       for (const [otherName, other] of others) {
+        if (other === over && sameMemory(array, other)) continue;
         if (overlap(array, other)) {
           throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
         }
       }
     }
   }
+}
+
+function sameMemory(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset && a.byteLength === b.byteLength;
 }
 
 function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {

@@ -1,14 +1,18 @@
 // Result types that follow the options: what was asked for is there, by name, and nothing else.
-import type { NumericArray } from "./arrays.js";
+import type { Float16Numbers, RowData } from "./arrays.js";
 import type { DeviceArray } from "./device-array.js";
 
 /** A fresh array of the same element type, in the same memory. */
-export type Fresh<A extends NumericArray | DeviceArray> =
+export type Fresh<A extends RowData> =
   A extends DeviceArray<infer D>
     ? DeviceArray<D>
     : A extends Float32Array
       ? Float32Array<ArrayBuffer>
-      : Float64Array<ArrayBuffer>;
+      : A extends Float64Array
+        ? Float64Array<ArrayBuffer>
+        : A extends Float16Numbers
+          ? A
+          : Uint16Array<ArrayBuffer>;
 
 type IsUnion<T, All = T> = T extends unknown ? ([All] extends [T] ? false : true) : never;
 

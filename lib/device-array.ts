@@ -1,15 +1,39 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // DeviceArray: numbers that stay on a GPU between calls. And what a device's memory is used for.
-import { describe, dtypeOf, requireAttached, type Dtype, type NumericArray } from "./arrays.js";
+import { types } from "node:util";
+import {
+  arrayTypeOf,
+  bitsOf,
+  describe,
+  dtypeOf,
+  dtypes,
+  outputArray,
+  requireAttached,
+  type Dtype,
+  type Float16Numbers,
+  type StoredArray,
+} from "./arrays.js";
 import type { DeviceHandle } from "./backend/addon.js";
 import { deviceMemory } from "./backend/device-memory.js";
 import { DisposedError, DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireOneOf, requireOptions, requireSignal } from "./options.js";
 
-/** The typed array of an element type. */
+/** The typed array of an element type: a Uint16Array holds the bits of 16-bit numbers. */
 export type HostArray<D extends Dtype> = D extends "float32"
   ? Float32Array<ArrayBuffer>
-  : Float64Array<ArrayBuffer>;
+  : D extends "float64"
+    ? Float64Array<ArrayBuffer>
+    : Uint16Array<ArrayBuffer>;
+
+type WrittenArray<D extends Dtype> = D extends "float32"
+  ? Float32Array
+  : D extends "float64"
+    ? Float64Array
+    : D extends "float16"
+      ? Uint16Array | Float16Numbers
+      : Uint16Array;
+
+const bytesOf = { float32: 4, float64: 8, float16: 2, bfloat16: 2 } as const satisfies Record<Dtype, number>;
 
 /** Where a new array goes. */
 export interface DeviceArrayOptions {
@@ -17,7 +41,6 @@ export interface DeviceArrayOptions {
   device?: number;
 }
 
-const dtypes = ["float32", "float64"] as const satisfies readonly Dtype[];
 const hidden = Symbol("DeviceArray");
 
 /** Whether it is an array of a device. */
@@ -71,16 +94,22 @@ export class DeviceArray<D extends Dtype = Dtype> {
    */
   static from(array: Float32Array, options?: DeviceArrayOptions): DeviceArray<"float32">;
   static from(array: Float64Array, options?: DeviceArrayOptions): DeviceArray<"float64">;
-  static from(array: NumericArray, options?: DeviceArrayOptions): DeviceArray;
-  static from(array: NumericArray, options: DeviceArrayOptions = {}): DeviceArray {
-    const dtype = dtypeOf(array);
-    if (dtype === undefined) {
-      throw new DtypeError(`array is ${describe(array)}; it must be a Float32Array or a Float64Array`);
-    }
+  static from(array: Float16Numbers, options?: DeviceArrayOptions): DeviceArray<"float16">;
+  static from<D extends "float16" | "bfloat16">(
+    array: Uint16Array,
+    options: DeviceArrayOptions & { dtype: D },
+  ): DeviceArray<D>;
+  static from(array: StoredArray, options?: DeviceArrayOptions & { dtype?: Dtype }): DeviceArray;
+  static from(
+    array: StoredArray | Float16Numbers,
+    options: DeviceArrayOptions & { dtype?: Dtype } = {},
+  ): DeviceArray {
+    const { dtype: stated, ...where } = requireOptions("options", options, ["device", "dtype"]);
+    const dtype = dtypeOfArray(array, stated);
     requireAttached("array", array);
-    const result = DeviceArray.alloc(array.length, dtype, options);
+    const result = DeviceArray.alloc(array.length, dtype, where);
     try {
-      result.write(array);
+      result.write(bitsOf<StoredArray>(array));
     } catch (error) {
       result.dispose();
       throw error;
@@ -102,7 +131,7 @@ export class DeviceArray<D extends Dtype = Dtype> {
 
   /** Bytes of the device's memory. */
   get byteLength(): number {
-    return this.length * (this.dtype === "float32" ? 4 : 8);
+    return this.length * bytesOf[this.dtype];
   }
 
   /** Whether `dispose()` has been called. */
@@ -117,7 +146,7 @@ export class DeviceArray<D extends Dtype = Dtype> {
   }
 
   /** Overwrites the whole array with a typed array of the same element type and length. */
-  write(from: HostArray<D> | (D extends "float32" ? Float32Array : Float64Array)): void {
+  write(from: WrittenArray<D>): void {
     const handle = this.handle();
     deviceMemory(this.device, true).write(handle, this.#requireHost("from", from));
   }
@@ -170,21 +199,42 @@ export class DeviceArray<D extends Dtype = Dtype> {
     this.dispose();
   }
 
-  #newHost(): NumericArray {
-    return this.dtype === "float32" ? new Float32Array(this.length) : new Float64Array(this.length);
+  #newHost(): StoredArray {
+    return outputArray("to", this.dtype, this.length, undefined);
   }
 
-  #requireHost(name: string, array: NumericArray): NumericArray {
-    if (dtypeOf(array) !== this.dtype) {
-      const type = this.dtype === "float32" ? "Float32Array" : "Float64Array";
-      throw new DtypeError(`${name} is ${describe(array)}; it must be a ${type}`);
-    }
+  #requireHost(name: string, given: StoredArray | Float16Numbers): StoredArray {
+    const halves = bytesOf[this.dtype] === 2;
+    const fits = halves
+      ? types.isUint16Array(given) || dtypeOf(given) === this.dtype
+      : dtypeOf(given) === this.dtype;
+    if (!fits) throw new DtypeError(`${name} is ${describe(given)}; it must be a ${arrayTypeOf(this.dtype)}`);
+    const array = bitsOf<StoredArray>(given);
     if (array.length !== this.length) {
       requireAttached(name, array);
       throw new ShapeError(`${name} has ${array.length} elements; it must have ${this.length}`);
     }
     return array;
   }
+}
+
+function dtypeOfArray(array: unknown, stated: Dtype | undefined): Dtype {
+  if (types.isUint16Array(array)) {
+    if (stated === "float16" || stated === "bfloat16") return stated;
+    throw new DtypeError(
+      `options.dtype is ${describe(stated)}; for a Uint16Array it must be "float16" or "bfloat16"`,
+    );
+  }
+  const dtype = dtypeOf(array);
+  if (dtype === undefined) {
+    throw new DtypeError(
+      `array is ${describe(array)}; it must be a Float32Array, a Float64Array or a Uint16Array with a dtype`,
+    );
+  }
+  if (stated !== undefined && stated !== dtype) {
+    throw new DtypeError(`array holds ${dtype}, but options.dtype says ${describe(stated)}; they must agree`);
+  }
+  return dtype;
 }
 
 /** What {@link memoryInfo} returns, in bytes. */

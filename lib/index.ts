@@ -1,5 +1,14 @@
 // What `import "kullback"` gives.
-export type { Dtype, NumericArray, PerRow, RowMask, Rows } from "./arrays.js";
+export type {
+  Dtype,
+  Float16Numbers,
+  NumericArray,
+  PerRow,
+  RowData,
+  RowMask,
+  Rows,
+  StoredArray,
+} from "./arrays.js";
 export {
   DeviceArray,
   memoryInfo,
@@ -31,6 +40,7 @@ export {
   softmaxDivergence,
   softmaxDivergenceAsync,
   type Side,
+  type SideOptions,
   type SoftmaxDivergenceAsyncOptions,
   type SoftmaxDivergenceOptions,
   type SoftmaxDivergenceResult,

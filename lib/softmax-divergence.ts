@@ -1,13 +1,16 @@
 // softmaxDivergence: what users import. Types, documentation and checks; the arithmetic is the backends'.
 import {
+  bitsOf,
   describe,
+  numbersLike,
   outputArray,
   requireDisjoint,
   requireMask,
   requirePerRow,
-  requireRows,
   type NumericArray,
+  type StoredArray,
   type PerRow,
+  type RowData,
   type RowMask,
   type Rows,
 } from "./arrays.js";
@@ -22,17 +25,18 @@ import {
 } from "./backend/table.js";
 import { isDeviceArray, type DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
-import { DtypeError, OptionError, ShapeError } from "./errors.js";
+import { OptionError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
+import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
+
+export type { Side, SideOptions } from "./softmax-sides.js";
 import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
 
-export type Side = "student" | "teacher";
-
-const sides = ["student", "teacher"] as const satisfies readonly Side[];
 const outNames = ["student", "teacher", "values"] as const;
 const reductions = ["none", "sum", "mean"] as const;
 const temperatureScalings = ["none", "squared"] as const;
 const statisticNames = [
+  "divergence",
   "studentLogSumExp",
   "teacherLogSumExp",
   "studentEntropy",
@@ -42,22 +46,22 @@ const statisticNames = [
 
 /** By-products of the softmaxes, one number a row. A masked row has 0 in each. */
 export interface SoftmaxStatistics {
-  /** log sum exp(student / temperature) */
+  /** Of the row, whatever its weight, the scale and the reduction. */
+  divergence: Float64Array<ArrayBuffer>;
+  /** log sum exp(student / temperature + log-prior) */
   studentLogSumExp: Float64Array<ArrayBuffer>;
-  /** log sum exp(teacher / temperature) */
+  /** log sum exp(teacher / temperature + log-prior) */
   teacherLogSumExp: Float64Array<ArrayBuffer>;
-  /** Of softmax(student / temperature), in nats. */
+  /** Of the student's softmax, in nats. */
   studentEntropy: Float64Array<ArrayBuffer>;
-  /** Of softmax(teacher / temperature), in nats. */
+  /** Of the teacher's softmax, in nats. */
   teacherEntropy: Float64Array<ArrayBuffer>;
   /** 1 where student and teacher have their (first) maximum in the same column, else 0. */
   argmaxAgreement: Uint8Array<ArrayBuffer>;
 }
 
 /** Options of {@link softmaxDivergence}. */
-export interface SoftmaxDivergenceOptions extends DivergenceOptions {
-  /** What both sides' logits are divided by, or each side's own: from 1e-30 to 1e30. Default 1. */
-  temperature?: number | { student: number; teacher: number };
+export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions {
   /**
    * `"squared"` multiplies value and gradients by the product of the two temperatures (Hinton's T²), which keeps the
    * gradients' size as the temperature rises. Default `"none"`.
@@ -78,11 +82,6 @@ export interface SoftmaxDivergenceOptions extends DivergenceOptions {
   rowWeights?: PerRow;
   /** Which rows count. The others are not read; their values, gradients and statistics are 0. Default: all. */
   rowMask?: RowMask;
-  /**
-   * How many columns are the vocabulary, where rows are padded: the rest of each row is not read, and gets gradient 0.
-   * Student and teacher may be padded differently. Default: the last axis, which then must agree.
-   */
-  vocabSize?: number;
   /** Which arguments' gradients to compute. Default: none. */
   gradients?: readonly Side[];
   /**
@@ -90,15 +89,21 @@ export interface SoftmaxDivergenceOptions extends DivergenceOptions {
    * Default 1.
    */
   gradOutput?: number | PerRow;
+  /**
+   * Adds the gradients to what `out.student` and `out.teacher` hold, rounded once; what is masked, padding or has weight
+   * 0 stays as it is, to the bit. Default false.
+   */
+  accumulate?: boolean;
   /** By-products to return, each costing at most one more look at the row. Default: none. */
   statistics?: readonly (keyof SoftmaxStatistics)[];
   /**
    * Arrays of the caller's to write into, instead of new ones: `student` and `teacher` for gradients, `values` for
-   * reduction `"none"`. Each must have been asked for, and share no memory with another array of the call.
+   * reduction `"none"`. Each must have been asked for, and share no memory with another array of the call; but a gradient
+   * may be written over its own argument: `out: { student: student.data }`.
    */
   out?: {
-    student?: NumericArray | DeviceArray;
-    teacher?: NumericArray | DeviceArray;
+    student?: RowData;
+    teacher?: RowData;
     values?: Float64Array;
   };
   /** Who computes. Default `"auto"`: KULLBACK_BACKEND, or else the first of cuda, cpu, reference that runs here. */
@@ -124,7 +129,7 @@ export interface SoftmaxDivergenceAsyncOptions extends SoftmaxDivergenceOptions 
  * asked for. Gradients have the length and the element type of their argument's `data`.
  */
 export type SoftmaxDivergenceResult<
-  A extends NumericArray | DeviceArray = NumericArray,
+  A extends RowData = NumericArray,
   O extends SoftmaxDivergenceOptions = SoftmaxDivergenceOptions,
 > = Reduced<O> & {
   gradients: Asked<O, "gradients", Record<Side, Fresh<A>>>;
@@ -136,15 +141,15 @@ export type SoftmaxDivergenceResult<
 /** The names of all options of {@link softmaxDivergence}. */
 export const softmaxDivergenceOptionNames = [
   ...divergenceOptionNames,
-  "temperature",
+  ...sideOptionNames,
   "temperatureScaling",
   "reduction",
   "divisor",
   "rowWeights",
   "rowMask",
-  "vocabSize",
   "gradients",
   "gradOutput",
+  "accumulate",
   "statistics",
   "out",
   "backend",
@@ -170,10 +175,11 @@ export const softmaxDivergenceOptionNames = [
  *   { divergence: "forwardKl", temperature: 2, gradients: ["student"] },
  * );
  */
-export function softmaxDivergence<
-  A extends NumericArray | DeviceArray,
-  const O extends SoftmaxDivergenceOptions = object,
->(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): SoftmaxDivergenceResult<A, O> {
+export function softmaxDivergence<A extends RowData, const O extends SoftmaxDivergenceOptions = object>(
+  student: Rows<A>,
+  teacher: Rows<A>,
+  options: O = {} as O,
+): SoftmaxDivergenceResult<A, O> {
   const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
   try {
     return toResult(call, call.backend.softmaxDivergence(call.request));
@@ -189,7 +195,7 @@ export function softmaxDivergence<
  * copied: leave them alone until then.
  */
 export async function softmaxDivergenceAsync<
-  A extends NumericArray | DeviceArray,
+  A extends RowData,
   const O extends SoftmaxDivergenceAsyncOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
   requireOptions("options", options, [...softmaxDivergenceOptionNames, "signal"]);
@@ -211,14 +217,23 @@ interface Call {
   request: SoftmaxDivergenceRequest;
   backend: Backend;
   reduction: "none" | "sum" | "mean";
+  /** Of the divergence: what the request's scale begins with. */
+  factor: number;
+  /** What gradients look like: the caller's arrays for them, or else the arguments. */
+  given: Record<Side, RowData>;
 }
 
-type AnyRows = Rows<NumericArray | DeviceArray>;
+type AnyRows = Rows<RowData>;
 
 function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDivergenceOptions): Call {
   const request = toRequest(studentRows, teacherRows, options);
-  const { reduction = "mean" } = options;
+  const { reduction = "mean", out } = options;
+  const given = {
+    student: out?.student ?? studentRows.data,
+    teacher: out?.teacher ?? teacherRows.data,
+  };
   requireOneOf("options.reduction", reduction, reductions);
+  const factor = request.scale;
   request.scale *= scaleOf(request, options, reduction);
   const [student, teacher] = [request.student.logits, request.teacher.logits];
   const onDevice =
@@ -229,14 +244,14 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   if (onDevice === undefined) writeInto(request, options, reduction);
   const { backend, device } = chooseForPlace(options.backend, options.device, onDevice);
   request.device = device;
-  if (onDevice === undefined) return { request, reduction, backend };
+  if (onDevice === undefined) return { request, reduction, backend, given, factor };
   try {
     writeInto(request, options, reduction);
   } catch (error) {
     disposeFresh(request, options);
     throw error;
   }
-  return { request, reduction, backend };
+  return { request, reduction, backend, given, factor };
 }
 
 // A device's memory that a call has made for its gradients, and that nobody will see if it fails.
@@ -253,41 +268,15 @@ function toRequest(
   teacherRows: AnyRows,
   options: SoftmaxDivergenceOptions,
 ): SoftmaxDivergenceRequest {
-  const student = requireRows("student", studentRows);
-  const teacher = requireRows("teacher", teacherRows);
-  if (student.dtype !== teacher.dtype) {
-    throw new DtypeError(
-      `teacher is ${teacher.dtype}, student ${student.dtype}; both must have one element type`,
-    );
-  }
-  if (student.rows !== teacher.rows) {
-    throw new ShapeError(
-      `teacher has ${teacher.rows} rows, student ${student.rows}; they must have the same`,
-    );
-  }
-  if (
-    student.leading.length !== teacher.leading.length ||
-    student.leading.some((n, i) => n !== teacher.leading[i])
-  ) {
-    throw new ShapeError(
-      `teacher's leading axes are [${teacher.leading.join(", ")}], student's [${student.leading.join(", ")}]; they ` +
-        "must be the same",
-    );
-  }
-  const { rows } = student;
-  const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
+  const checked = requireSides(studentRows, teacherRows, options);
+  const { rows } = checked;
   const { divergence, parameter, factor } = resolveDivergence(options);
-  const { temperature = 1, gradOutput = 1, rowWeights, rowMask } = options;
-  const [studentTemperature, teacherTemperature] = temperaturesOf(temperature);
+  const { gradOutput = 1, rowWeights, rowMask } = options;
   const oneGradOutput = typeof gradOutput === "number";
   return {
     divergence,
     parameter,
-    dtype: student.dtype,
-    rows,
-    columns,
-    student: { logits: student.data, stride: student.columns, temperature: studentTemperature },
-    teacher: { logits: teacher.data, stride: teacher.columns, temperature: teacherTemperature },
+    ...checked,
     rowWeights:
       rowWeights === undefined
         ? undefined
@@ -299,42 +288,6 @@ function toRequest(
       ? undefined
       : requirePerRow("options.gradOutput", gradOutput, rows, { finite: false, orNumber: true }),
   };
-}
-
-function columnsOf(student: number, teacher: number, vocabSize: number | undefined): number {
-  if (vocabSize === undefined) {
-    if (student === teacher) return student;
-    throw new ShapeError(
-      `teacher's last axis is ${teacher}, student's ${student}; they must agree, unless options.vocabSize says how ` +
-        "much of each is the vocabulary",
-    );
-  }
-  const limit = Math.min(student, teacher);
-  if (!Number.isSafeInteger(vocabSize) || vocabSize < 1 || vocabSize > limit) {
-    throw new OptionError(
-      `options.vocabSize is ${describe(vocabSize)}; it must be an integer from 1 to ${limit}, the shorter last axis`,
-    );
-  }
-  return vocabSize;
-}
-
-function temperaturesOf(temperature: number | { student: number; teacher: number }): [number, number] {
-  if (typeof temperature !== "object" || temperature === null) {
-    requireTemperature("options.temperature", temperature);
-    return [temperature, temperature];
-  }
-  const { student, teacher } = requireOptions("options.temperature", temperature, sides);
-  requireTemperature("options.temperature.student", student);
-  requireTemperature("options.temperature.teacher", teacher);
-  return [student, teacher];
-}
-
-function requireTemperature(name: string, temperature: number): void {
-  requireNumber(name, temperature, true);
-  // The reciprocal must be a number of either element type, with room for the logits that it multiplies.
-  if (temperature < 1e-30 || temperature > 1e30) {
-    throw new OptionError(`${name} is ${temperature}; it must be from 1e-30 to 1e30`);
-  }
 }
 
 // What every row's divergence is multiplied by.
@@ -371,12 +324,19 @@ function writeInto(
   reduction: "none" | "sum" | "mean",
 ): void {
   const { rows } = request;
-  const { gradients = [], statistics = [], out: given = {} } = options;
+  const { gradients = [], statistics = [], out: given = {}, accumulate = false } = options;
   requireSubset("options.gradients", gradients, sides);
   requireSubset("options.statistics", statistics, statisticNames);
   requireOptions("options.out", given, outNames);
   // Read once: what is checked is what is written to.
-  const out = { student: given.student, teacher: given.teacher, values: given.values };
+  const out = {
+    student: bitsOfGiven(given.student),
+    teacher: bitsOfGiven(given.teacher),
+    values: given.values,
+  };
+  if (gradients.includes("teacher")) requireTeacherGradient(request);
+  requireAccumulate(accumulate, gradients, out);
+  request.accumulate = accumulate;
   for (const side of sides) {
     const names = namesOf[side];
     const { logits } = request[side];
@@ -391,6 +351,7 @@ function writeInto(
     if (statistics.includes(names.logSumExp)) request[side].logSumExp = new Float64Array(rows);
     if (statistics.includes(names.entropy)) request[side].entropy = new Float64Array(rows);
   }
+  if (statistics.includes("divergence")) request.divergences = new Float64Array(rows);
   if (statistics.includes("argmaxAgreement")) request.argmaxAgreement = new Uint8Array(rows);
   if (reduction === "none") {
     request.values = outputArray("options.out.values", "float64", rows, out.values) as Float64Array;
@@ -400,17 +361,56 @@ function writeInto(
   requireOwnMemory(request, out);
 }
 
+const bitsOfGiven = (array: RowData | undefined): StoredArray | DeviceArray | undefined =>
+  array === undefined ? undefined : bitsOf(array);
+
+function requireTeacherGradient({ oneTeacher, teacherInProbabilities }: SoftmaxDivergenceRequest): void {
+  if (oneTeacher === true) {
+    throw new OptionError(`options.gradients names "teacher", but with options.broadcast it has no gradient`);
+  }
+  if (teacherInProbabilities === true) {
+    throw new OptionError(
+      `options.gradients names "teacher", but probabilities have no gradient: give their logarithms, with ` +
+        `options.teacher "logProbs"`,
+    );
+  }
+}
+
+function requireAccumulate(
+  accumulate: unknown,
+  gradients: readonly Side[],
+  out: Partial<Record<Side, unknown>>,
+): void {
+  if (typeof accumulate !== "boolean") {
+    throw new OptionError(`options.accumulate is ${describe(accumulate)}; it must be true or false`);
+  }
+  if (!accumulate) return;
+  if (gradients.length === 0) {
+    throw new OptionError(
+      "options.accumulate is true, but options.gradients names nothing that it could add",
+    );
+  }
+  const missing = gradients.find((side) => out[side] === undefined);
+  if (missing !== undefined) {
+    throw new OptionError(`options.accumulate adds to options.out.${missing}, which is not given`);
+  }
+}
+
 // Of the host's arrays; the addon knows where those of a device lie.
 function requireOwnMemory(
   request: SoftmaxDivergenceRequest,
-  out: Record<Side | "values", NumericArray | DeviceArray | undefined>,
+  out: Record<Side | "values", StoredArray | DeviceArray | undefined>,
 ): void {
   const { student, teacher } = request;
   if (isDeviceTensor(student.logits) || isDeviceTensor(teacher.logits)) return;
-  const written: [name: string, array: NumericArray][] = [];
-  if (out.student !== undefined) written.push(["options.out.student", out.student as NumericArray]);
-  if (out.teacher !== undefined) written.push(["options.out.teacher", out.teacher as NumericArray]);
-  if (out.values !== undefined) written.push(["options.out.values", out.values as NumericArray]);
+  const written: [name: string, array: StoredArray, over?: StoredArray][] = [];
+  if (out.student !== undefined) {
+    written.push(["options.out.student", out.student as StoredArray, student.logits]);
+  }
+  if (out.teacher !== undefined) {
+    written.push(["options.out.teacher", out.teacher as StoredArray, teacher.logits]);
+  }
+  if (out.values !== undefined) written.push(["options.out.values", out.values as StoredArray]);
   if (written.length === 0) return;
   requireDisjoint(written, [
     ["student.data", student.logits],
@@ -418,20 +418,23 @@ function requireOwnMemory(
   ]);
 }
 
-function toResult<A extends NumericArray | DeviceArray, O extends SoftmaxDivergenceOptions>(
+function toResult<A extends RowData, O extends SoftmaxDivergenceOptions>(
   call: Call,
   value: number,
 ): SoftmaxDivergenceResult<A, O> {
-  const { request, reduction, backend } = call;
+  const { request, reduction, backend, given, factor } = call;
   const { student, teacher } = request;
-  const gradients: Partial<Record<Side, Tensor>> = {};
-  if (student.gradient) gradients.student = student.gradient;
-  if (teacher.gradient) gradients.teacher = teacher.gradient;
+  const asGiven = (side: Side, gradient: Tensor): RowData =>
+    numbersLike(given[side], gradient as StoredArray | DeviceArray);
+  const gradients: Partial<Record<Side, RowData>> = {};
+  if (student.gradient) gradients.student = asGiven("student", student.gradient);
+  if (teacher.gradient) gradients.teacher = asGiven("teacher", teacher.gradient);
   const statistics: Partial<Record<keyof SoftmaxStatistics, Float64Array | Uint8Array>> = {};
   if (student.logSumExp) statistics.studentLogSumExp = student.logSumExp;
   if (teacher.logSumExp) statistics.teacherLogSumExp = teacher.logSumExp;
   if (student.entropy) statistics.studentEntropy = student.entropy;
   if (teacher.entropy) statistics.teacherEntropy = teacher.entropy;
+  if (request.divergences) statistics.divergence = request.divergences.map((x) => factor * x);
   if (request.argmaxAgreement) statistics.argmaxAgreement = request.argmaxAgreement;
   const result =
     reduction === "none"

@@ -1,5 +1,5 @@
 // What arrays of the host and arrays of a device have in common as arguments of operations.
-import { describe, outputArray, type Dtype, type NumericArray } from "./arrays.js";
+import { describe, outputArray, type Dtype, type StoredArray } from "./arrays.js";
 import { chooseBackend } from "./backend/choose.js";
 import { requireDevice } from "./backend/device-memory.js";
 import { isDeviceTensor, type Backend, type BackendChoice, type Tensor } from "./backend/table.js";
@@ -65,7 +65,7 @@ export function outputTensor(name: string, dtype: Dtype, like: Tensor, given: Te
     if (isDeviceArray(given)) {
       throw new DtypeError(`${name} is a DeviceArray; it must be a typed array, as the arguments are`);
     }
-    return outputArray(name, dtype, length, given as NumericArray | undefined);
+    return outputArray(name, dtype, length, given as StoredArray | undefined);
   }
   if (given === undefined) return DeviceArray.alloc(length, dtype, { device: like.device });
   if (!isDeviceArray(given)) {

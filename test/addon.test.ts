@@ -12,9 +12,11 @@ const call: Call = (...args) => (addon.softmaxDivergence as Call)(...args);
 function rightArguments(device: number): unknown[] {
   const logits = (): Float32Array => Float32Array.of(1, 2, 3, 3, 2, 1);
   const perRow = (): Float64Array => new Float64Array(2).fill(1);
+  const perColumn = (): Float64Array => new Float64Array(3);
   return [
     device,
-    0,
+    0, // float32
+    0, // forwardKl
     0.5,
     2,
     3,
@@ -24,14 +26,19 @@ function rightArguments(device: number): unknown[] {
     1,
     1,
     1,
+    0, // oneTeacher
+    0, // teacherInProbabilities
+    1, // accumulate
     logits(),
     logits(),
     logits(),
     logits(),
+    perColumn(),
+    perColumn(),
     perRow(),
     new Uint8Array(2),
     perRow(),
-  ].concat(Array.from({ length: 5 }, perRow), new Uint8Array(2) as never);
+  ].concat(Array.from({ length: 6 }, perRow), new Uint8Array(2) as never);
 }
 
 const garbage: unknown[] = [
@@ -80,17 +87,20 @@ for (const device of devices) {
 
 test("arrays of another element type, or too short, are refused by name", (t) => {
   const names = [
-    [11, "student"],
-    [12, "teacher"],
-    [13, "studentGradient"],
-    [14, "teacherGradient"],
-    [15, "rowWeights"],
-    [16, "rowMask"],
-    [17, "gradOutputs"],
-    [18, "values"],
-    [19, "studentLogSumExp"],
-    [22, "teacherEntropy"],
-    [23, "argmaxAgreement"],
+    [15, "student"],
+    [16, "teacher"],
+    [17, "studentGradient"],
+    [18, "teacherGradient"],
+    [19, "studentLogPrior"],
+    [20, "teacherLogPrior"],
+    [21, "rowWeights"],
+    [22, "rowMask"],
+    [23, "gradOutputs"],
+    [24, "values"],
+    [25, "divergences"],
+    [26, "studentLogSumExp"],
+    [29, "teacherEntropy"],
+    [30, "argmaxAgreement"],
   ] as const;
   for (const [position, name] of names) {
     const right = rightArguments(cpuDevice);

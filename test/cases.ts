@@ -1,7 +1,14 @@
 // The inputs of the operation tests: seeded, and with probabilities so large that a tolerance bites.
 import { randomLcg, randomNormal } from "d3-random";
 import type { DivergenceOptions } from "../lib/divergence.js";
-import { backendInfo, type BackendName, type Dtype, type NumericArray, type Rows } from "../lib/index.js";
+import {
+  backendInfo,
+  softmaxDivergence,
+  softmaxDivergenceAsync,
+  type BackendName,
+  type NumericArray,
+  type Rows,
+} from "../lib/index.js";
 
 /** What this run tests: all backends that can run here, or the one that KULLBACK_TEST_BACKEND names. */
 export const backends: readonly BackendName[] = backendInfo()
@@ -12,7 +19,9 @@ if (backends.length === 0) throw new Error(`no backend ${process.env.KULLBACK_TE
 /** Those of them whose float32 is computed in float32. */
 export const nativeBackends = backends.filter((name) => name !== "reference");
 
+/** The element types that are computed in; what comes in others is test/softmax-divergence.element-types.test.ts's. */
 export const dtypes = ["float32", "float64"] as const;
+export type Dtype = (typeof dtypes)[number];
 /** KL and what differs from it by an entropy: some tests are about these alone. */
 export const divergences = ["forwardKl", "reverseKl", "crossEntropy"] as const;
 
@@ -133,6 +142,15 @@ export function arrayOf(dtype: Dtype, values: ArrayLike<number>): NumericArray {
 export function rowsOf(dtype: Dtype, columns: number, values: ArrayLike<number>): Rows {
   return { data: arrayOf(dtype, values), shape: [values.length / columns, columns] };
 }
+
+/** Now and later: what must not differ. */
+export const bothWays = [
+  ((student, teacher, options) =>
+    new Promise((resolve) => {
+      resolve(softmaxDivergence(student, teacher, options));
+    })) as typeof softmaxDivergenceAsync,
+  softmaxDivergenceAsync,
+];
 
 /** The same numbers, not rounded again by what is computed from them. */
 export function inFloat64(rows: Rows): Rows<Float64Array> {

@@ -5,7 +5,6 @@ import {
   backendInfo,
   softmaxDivergence,
   type BackendName,
-  type Dtype,
   type SoftmaxDivergenceName,
 } from "../lib/index.js";
 import {
@@ -20,6 +19,7 @@ import {
   rowsOf,
   sides,
   type LogitPair,
+  type Dtype,
 } from "./cases.js";
 import { close } from "./close.js";
 

@@ -41,7 +41,7 @@ expectErrors([
 ]);
 
 const notFloats = (what: string): string =>
-  `student.data is ${what}; it must be a Float32Array, a Float64Array or a DeviceArray`;
+  `student.data is ${what}; it must be a Float32Array, a Float64Array, a Uint16Array or a DeviceArray`;
 const ofData = (values: unknown, shape: unknown = [2, 2]) => asStudent({ data: values, shape });
 expectErrors([
   ["data", "dtype", notFloats("undefined"), asStudent({ shape: [2, 2] })],
@@ -63,14 +63,16 @@ expectErrors([
     "dtype",
     "dtype",
     'student.data is a Float32Array, but student.dtype says "float64"; they must agree ' +
-      '("float32" for Float32Array, "float64" for Float64Array)',
+      '("float32" for Float32Array, "float64" for Float64Array, ' +
+      '"float16" or "bfloat16" for Uint16Array)',
     asStudent({ data, shape: [2, 2], dtype: "float64" }),
   ],
   [
     "dtype",
     "dtype",
     'teacher.data is a Float64Array, but teacher.dtype says "bfloat16"; they must agree ' +
-      '("float32" for Float32Array, "float64" for Float64Array)',
+      '("float32" for Float32Array, "float64" for Float64Array, ' +
+      '"float16" or "bfloat16" for Uint16Array)',
     asTeacher({ data: new Float64Array(4), shape: [2, 2], dtype: "bfloat16" }),
   ],
   [
@@ -115,7 +117,12 @@ expectErrors([
     "student.shape is [67108864, 134217728]; its product must be at most 2^53 - 1",
     ofData(data, [2 ** 26, 2 ** 27]),
   ],
-  ["shape", "shape", "teacher has 1 rows, student 2; they must have the same", asTeacher(two(1, 2))],
+  [
+    "shape",
+    "shape",
+    "teacher has 1 rows, student 2; they must have the same, unless options.broadcast is true",
+    asTeacher(two(1, 2)),
+  ],
   [
     "shape",
     "shape",
@@ -284,10 +291,10 @@ test("axes that flatten to as many rows, but differ, are refused", (t) => {
 });
 
 test("cpu: two SharedArrayBuffers that are one memory are found out, and refused", (t) => {
-  const shared = new SharedArrayBuffer(12);
-  const student = { data: new Float32Array(shared), shape: [1, 3] };
+  const shared = new SharedArrayBuffer(16);
+  const student = { data: new Float32Array(shared, 0, 3), shape: [1, 3] };
   const teacher = { data: new Float32Array(new SharedArrayBuffer(12)), shape: [1, 3] };
-  const out = { student: new Float32Array(structuredClone(shared)) };
+  const out = { student: new Float32Array(structuredClone(shared), 4) };
   student.data.set([1, 2, 3]);
   t.throws(() => softmaxDivergence(student, teacher, { gradients: ["student"], out, backend: "cpu" }), {
     instanceOf: OptionError,

@@ -1,6 +1,6 @@
 // softmaxDivergence where probabilities underflow, logits are huge, or temperatures are extreme: finite numbers all.
 import test from "ava";
-import { softmaxDivergence, type Dtype } from "../lib/index.js";
+import { softmaxDivergence } from "../lib/index.js";
 import {
   agreement,
   agreementOf,
@@ -12,6 +12,7 @@ import {
   rowsOf,
   sides,
   type Choice,
+  type Dtype,
 } from "./cases.js";
 import { close, identical, zeros, type CloseOptions } from "./close.js";
 import { exactDivergence } from "./oracle.js";

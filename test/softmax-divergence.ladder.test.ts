@@ -1,6 +1,6 @@
 // Down a ladder of ever nearer distributions: each divergence keeps its digits, and none is ever negative.
 import test from "ava";
-import { softmaxDivergence, type Dtype } from "../lib/index.js";
+import { softmaxDivergence } from "../lib/index.js";
 import {
   choices,
   implementations,
@@ -10,6 +10,7 @@ import {
   named,
   nativeBackends,
   type Choice,
+  type Dtype,
 } from "./cases.js";
 import { close, type CloseOptions } from "./close.js";
 import { exactDivergence } from "./oracle.js";

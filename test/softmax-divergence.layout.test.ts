@@ -1,7 +1,16 @@
 // How softmaxDivergence reads and writes memory: axes, padding, unaligned views, shared memory, the caller's arrays.
 import test from "ava";
-import { softmaxDivergence, type Dtype, type NumericArray, type Rows } from "../lib/index.js";
-import { arrayOf, choices, everything, implementations, logitPair, named, sides } from "./cases.js";
+import { softmaxDivergence, type NumericArray, type Rows } from "../lib/index.js";
+import {
+  arrayOf,
+  choices,
+  everything,
+  implementations,
+  logitPair,
+  named,
+  sides,
+  type Dtype,
+} from "./cases.js";
 import { identical, zeros } from "./close.js";
 
 const bytesOf = { float32: 4, float64: 8 } as const;

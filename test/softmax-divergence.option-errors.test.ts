@@ -35,8 +35,9 @@ expectErrors([
 ]);
 
 const names =
-  "divergence, alpha, beta, lambda, normalized, temperature, temperatureScaling, reduction, divisor, rowWeights, rowMask, vocabSize, gradients, " +
-  "gradOutput, statistics, out, backend, device";
+  "divergence, alpha, beta, lambda, normalized, teacher, temperature, logPrior, broadcast, vocabSize, " +
+  "temperatureScaling, reduction, divisor, rowWeights, rowMask, gradients, gradOutput, accumulate, statistics, out, " +
+  "backend, device";
 
 test("an unknown option is an error that lists the known ones, which of the asynchronous form are one more", async (t) => {
   const unknown = [...pair(), { temperatur: 2 }] as const;
@@ -117,13 +118,13 @@ expectErrors([
   ],
   ...wrong(
     "statistics",
-    'an array of "studentLogSumExp", "teacherLogSumExp", "studentEntropy", "teacherEntropy" or "argmaxAgreement"',
+    'an array of "divergence", "studentLogSumExp", "teacherLogSumExp", "studentEntropy", "teacherEntropy" or "argmaxAgreement"',
     [['"studentEntropy"', "studentEntropy"]],
   ),
   [
     "statistics",
     "option",
-    'options.statistics[0] is "entropy"; it must be "studentLogSumExp", "teacherLogSumExp", "studentEntropy", ' +
+    'options.statistics[0] is "entropy"; it must be "divergence", "studentLogSumExp", "teacherLogSumExp", "studentEntropy", ' +
       '"teacherEntropy" or "argmaxAgreement"',
     withOptions({ statistics: ["entropy"] }),
   ],

@@ -1,5 +1,5 @@
 // The surface of the native addon, by hand: native/addon/*.cc read their arguments in this order.
-import type { NumericArray } from "../arrays.js";
+import type { StoredArray } from "../arrays.js";
 
 /** Who computes where it is not one of CUDA's devices. */
 export const cpuDevice = -1;
@@ -8,6 +8,7 @@ export const cpuDevice = -1;
 export type SoftmaxDivergenceArguments = [
   /** {@link cpuDevice}, or the index of one of CUDA's. */
   device: number,
+  dtype: number,
   divergence: number,
   parameter: number,
   rows: number,
@@ -18,14 +19,20 @@ export type SoftmaxDivergenceArguments = [
   teacherTemperature: number,
   scale: number,
   gradOutput: number,
-  student: NumericArray | DeviceHandle,
-  teacher: NumericArray | DeviceHandle,
-  studentGradient: NumericArray | DeviceHandle | undefined,
-  teacherGradient: NumericArray | DeviceHandle | undefined,
+  oneTeacher: number,
+  teacherInProbabilities: number,
+  accumulate: number,
+  student: StoredArray | DeviceHandle,
+  teacher: StoredArray | DeviceHandle,
+  studentGradient: StoredArray | DeviceHandle | undefined,
+  teacherGradient: StoredArray | DeviceHandle | undefined,
+  studentLogPrior: Float64Array | undefined,
+  teacherLogPrior: Float64Array | undefined,
   rowWeights: Float64Array | undefined,
   rowMask: Uint8Array | undefined,
   gradOutputs: Float64Array | undefined,
   values: Float64Array | undefined,
+  divergences: Float64Array | undefined,
   studentLogSumExp: Float64Array | undefined,
   teacherLogSumExp: Float64Array | undefined,
   studentEntropy: Float64Array | undefined,
@@ -37,7 +44,14 @@ export type SoftmaxDivergenceArguments = [
 export type JobCallback = (status: number, value: number, outputsLost: boolean, text: string) => void;
 
 /** kullback_status */
-export const jobStatus = { ok: 0, cancelled: 1, outOfMemory: 2, unsupported: 3, deviceError: 4 } as const;
+export const jobStatus = {
+  ok: 0,
+  cancelled: 1,
+  outOfMemory: 2,
+  unsupported: 3,
+  deviceError: 4,
+  badValues: 5,
+} as const;
 
 declare const opaque: unique symbol;
 /** native/addon/device_memory.h, DeviceRange. */
@@ -68,7 +82,7 @@ export interface InstructionSetEntry {
 }
 
 /** native/cpu/simd/elementary.h, in order. For tests and benches. */
-export const elementaryFunctions = ["exp", "exp2", "expm1", "log1p"] as const;
+export const elementaryFunctions = ["exp", "exp2", "expm1", "log1p", "log"] as const;
 export type ElementaryFunction = (typeof elementaryFunctions)[number];
 
 export interface Addon {
@@ -86,9 +100,9 @@ export interface Addon {
   /** `dtype` is 0 for float32, 1 for float64. */
   deviceAllocate(device: number, dtype: number, length: number): DeviceHandle;
   deviceSlice(array: DeviceHandle, begin: number, length: number): DeviceHandle;
-  deviceWrite(array: DeviceHandle, from: NumericArray): void;
-  deviceRead(array: DeviceHandle, to: NumericArray): void;
-  deviceReadAsync(callback: JobCallback, device: number, array: DeviceHandle, to: NumericArray): () => void;
+  deviceWrite(array: DeviceHandle, from: StoredArray): void;
+  deviceRead(array: DeviceHandle, to: StoredArray): void;
+  deviceReadAsync(callback: JobCallback, device: number, array: DeviceHandle, to: StoredArray): () => void;
   deviceDispose(array: DeviceHandle): void;
   deviceTrim(device: number): void;
   deviceHeld(device: number): [arrays: number, bytes: number];
@@ -110,11 +124,5 @@ export interface Addon {
   useInstructionSet(name: string): void;
   /** For benches: reads two arrays, and writes their sum where there is a third. */
   memoryLimit(length: number, first: Float32Array, second: Float32Array, sum: Float32Array | undefined): void;
-  elementary(
-    instructionSet: string,
-    name: number,
-    length: number,
-    from: NumericArray,
-    to: NumericArray,
-  ): void;
+  elementary(instructionSet: string, name: number, length: number, from: StoredArray, to: StoredArray): void;
 }

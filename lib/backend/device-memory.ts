@@ -1,5 +1,5 @@
 // A device's memory, through the addon, with the addon's errors as the library's own.
-import type { NumericArray } from "../arrays.js";
+import type { StoredArray } from "../arrays.js";
 import { describe } from "../arrays.js";
 import { BackendUnavailableError, OptionError } from "../errors.js";
 import type { DeviceHandle } from "./addon.js";
@@ -10,12 +10,12 @@ import { runJob, translated } from "./native.js";
 export interface DeviceMemory {
   allocate(device: number, dtype: number, length: number): DeviceHandle;
   slice(handle: DeviceHandle, begin: number, length: number): DeviceHandle;
-  write(handle: DeviceHandle, from: NumericArray): void;
-  read(handle: DeviceHandle, to: NumericArray): void;
+  write(handle: DeviceHandle, from: StoredArray): void;
+  read(handle: DeviceHandle, to: StoredArray): void;
   readAsync(
     device: number,
     handle: DeviceHandle,
-    to: NumericArray,
+    to: StoredArray,
     signal: AbortSignal | undefined,
   ): Promise<number>;
   dispose(handle: DeviceHandle): void;

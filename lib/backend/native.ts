@@ -1,5 +1,6 @@
 // The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
-import type { NumericArray } from "../arrays.js";
+import { dtypes, type StoredArray } from "../arrays.js";
+import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
 import { CudaError, KullbackError, OptionError } from "../errors.js";
 import {
   cpuDevice,
@@ -14,6 +15,7 @@ import {
   softmaxDivergenceNames,
   type Backend,
   isDeviceTensor,
+  type HostSoftmaxDivergenceRequest,
   type SoftmaxDivergenceRequest,
   type Tensor,
 } from "./table.js";
@@ -28,24 +30,44 @@ export function cudaBackend(addon: Addon, onError: (error: CudaError) => void): 
   return nativeBackend("cuda", addon, onError);
 }
 
+/** The code of an input's numbers being wrong. */
+const badValues = "ERR_KULLBACK_BAD_VALUES";
+
 function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: CudaError) => void): Backend {
   const positional = (request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments =>
     positions(name === "cpu" ? cpuDevice : (request.device ?? 0), request);
   return {
     name,
     softmaxDivergence: (request) =>
-      translated(() => addon.softmaxDivergence(...positional(request)), onError),
+      translated(
+        () => addon.softmaxDivergence(...positional(request)),
+        onError,
+        (error) => explain(request, error),
+      ),
     softmaxDivergenceAsync: (request, signal) =>
       runJob(
         signal,
         (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)),
         onError,
         isDeviceTensor(request.student.logits),
+        (error) => explain(request, error),
       ),
   };
 }
 
-const native = (array: Tensor): NumericArray | DeviceHandle =>
+/** Says which numbers a backend refused, where the call throws that it did. */
+function explain(request: SoftmaxDivergenceRequest, error: unknown): unknown {
+  if ((error as { code?: unknown } | null)?.code !== badValues) return error;
+  if (isDeviceTensor(request.teacher.logits)) {
+    return new OptionError(
+      "teacher holds rows that are no probabilities: each must sum to 1, of numbers from 0",
+    );
+  }
+  const explanation = improperProbabilities(request as HostSoftmaxDivergenceRequest);
+  return explanation === undefined ? error : new OptionError(explanation);
+}
+
+const native = (array: Tensor): StoredArray | DeviceHandle =>
   isDeviceTensor(array) ? array.handle() : array;
 
 // An object's fields cost microseconds at the native boundary, positions a tenth of one.
@@ -53,6 +75,7 @@ function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDi
   const { student, teacher } = request;
   return [
     device,
+    dtypes.indexOf(request.dtype),
     softmaxDivergenceNames.indexOf(request.divergence),
     request.parameter,
     request.rows,
@@ -63,14 +86,20 @@ function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDi
     teacher.temperature,
     request.scale,
     request.gradOutput,
+    request.oneTeacher === true ? 1 : 0,
+    request.teacherInProbabilities === true ? 1 : 0,
+    request.accumulate === true ? 1 : 0,
     native(student.logits),
     native(teacher.logits),
     student.gradient && native(student.gradient),
     teacher.gradient && native(teacher.gradient),
+    student.logPrior,
+    teacher.logPrior,
     request.rowWeights,
     request.rowMask,
     request.gradOutputs,
     request.values,
+    request.divergences,
     student.logSumExp,
     teacher.logSumExp,
     student.entropy,
@@ -88,7 +117,11 @@ function sharedMemory(message: string): string {
 }
 
 /** The addon's errors as the library's own. */
-export function translated<T>(call: () => T, onError: (error: CudaError) => void): T {
+export function translated<T>(
+  call: () => T,
+  onError: (error: CudaError) => void,
+  explain: (error: unknown) => unknown = (error) => error,
+): T {
   try {
     return call();
   } catch (error) {
@@ -97,6 +130,7 @@ export function translated<T>(call: () => T, onError: (error: CudaError) => void
     const { message } = error as Error;
     // The one check of the options that only addresses can make.
     if (code === "ERR_KULLBACK_OPTION") throw new OptionError(sharedMemory(message));
+    if (code === badValues) throw explain(error);
     if (code !== "ERR_KULLBACK_CUDA") throw new KullbackError(code, message, { cause: error });
     throw reported(new CudaError(message), onError);
   }
@@ -116,6 +150,7 @@ export function runJob(
   start: (callback: JobCallback) => () => void,
   onError: (error: CudaError) => void,
   inPlace = false,
+  explain: (error: unknown) => unknown = (error) => error,
 ): Promise<number> {
   return new Promise((resolve, reject: (reason: unknown) => void) => {
     const cancel = translated(
@@ -124,7 +159,7 @@ export function runJob(
           signal?.removeEventListener("abort", abort);
           if (signal?.aborted) reject(signal.reason);
           else if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
-          else if (status !== jobStatus.ok) reject(jobError(status, text));
+          else if (status !== jobStatus.ok) reject(explain(jobError(status, text)));
           else if (outputsLost) reject(lost());
           else resolve(value);
         }),
@@ -140,6 +175,9 @@ export function runJob(
 }
 
 function jobError(status: number, text: string): KullbackError {
+  if (status === jobStatus.badValues) {
+    return new KullbackError(badValues, "an input holds numbers that it must not hold");
+  }
   return status === jobStatus.outOfMemory
     ? new KullbackError(
         "ERR_KULLBACK_OUT_OF_MEMORY",

@@ -1,7 +1,9 @@
 // The reference backend: float64 TypeScript, slow and plain. It runs where no binary loads.
 import { setImmediate } from "node:timers/promises";
+import { OptionError } from "../errors.js";
+import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
 import { prepareSoftmaxDivergence } from "../reference/softmax-divergence.js";
-import type { NumericArray } from "../arrays.js";
+import type { StoredArray } from "../arrays.js";
 import {
   outputsLost,
   type Backend,
@@ -17,7 +19,7 @@ export const referenceBackend: Backend = {
   name: "reference",
 
   softmaxDivergence(given) {
-    const request = onHost(given);
+    const request = checked(given);
     const row = prepareSoftmaxDivergence(request);
     let value = 0;
     for (let index = 0; index < request.rows; index++) value += row(index);
@@ -25,7 +27,7 @@ export const referenceBackend: Backend = {
   },
 
   async softmaxDivergenceAsync(given, signal) {
-    const request = onHost(given);
+    const request = checked(given);
     const copy = detachedCopy(request);
     const row = prepareSoftmaxDivergence(copy);
     let value = 0;
@@ -45,9 +47,12 @@ export const referenceBackend: Backend = {
   },
 };
 
-// Arrays of a device only go to cuda: lib/tensors.ts sees to it.
-function onHost(request: SoftmaxDivergenceRequest): HostSoftmaxDivergenceRequest {
-  return request as HostSoftmaxDivergenceRequest;
+function checked(given: SoftmaxDivergenceRequest): HostSoftmaxDivergenceRequest {
+  // Arrays of a device only go to cuda: lib/tensors.ts sees to it.
+  const request = given as HostSoftmaxDivergenceRequest;
+  const wrong = improperProbabilities(request);
+  if (wrong !== undefined) throw new OptionError(wrong);
+  return request;
 }
 
 function detachedCopy(request: HostSoftmaxDivergenceRequest): HostSoftmaxDivergenceRequest {
@@ -63,6 +68,7 @@ function detachedCopy(request: HostSoftmaxDivergenceRequest): HostSoftmaxDiverge
     student: side(request.student),
     teacher: side(request.teacher),
     values: request.values?.slice(),
+    divergences: request.divergences?.slice(),
     argmaxAgreement: request.argmaxAgreement?.slice(),
   };
 }
@@ -79,9 +85,10 @@ function copyOutputs(from: HostSoftmaxDivergenceRequest, to: HostSoftmaxDivergen
     if (from[side].entropy) to[side].entropy?.set(from[side].entropy);
   }
   if (from.values) to.values?.set(from.values);
+  if (from.divergences) to.divergences?.set(from.divergences);
   if (from.argmaxAgreement) to.argmaxAgreement?.set(from.argmaxAgreement);
 }
 
-function requireSameLength(from: NumericArray | undefined, to: NumericArray | undefined): void {
+function requireSameLength(from: StoredArray | undefined, to: StoredArray | undefined): void {
   if (from?.length !== to?.length) throw outputsLost();
 }

@@ -1,7 +1,10 @@
 // The TypeScript side of native/abi/kullback_backend.h: what an operation asks of a backend, and what a backend is.
-import type { Dtype, NumericArray } from "../arrays.js";
+import type { Dtype, StoredArray } from "../arrays.js";
+
 import { ShapeError } from "../errors.js";
 import type { DeviceHandle } from "./addon.js";
+
+export type { Dtype, StoredArray } from "../arrays.js";
 
 /** The backends, best first: the order in which "auto" tries them. */
 export const backendNames = ["cuda", "cpu", "reference"] as const;
@@ -39,7 +42,7 @@ export interface DeviceTensor {
 }
 
 /** What an operation's main arguments and their gradients lie in; device tensors only in requests to cuda. */
-export type Tensor = NumericArray | DeviceTensor;
+export type Tensor = StoredArray | DeviceTensor;
 
 export function isDeviceTensor(tensor: Tensor): tensor is DeviceTensor {
   return !ArrayBuffer.isView(tensor);
@@ -50,6 +53,8 @@ export interface SoftmaxRequestSide<T extends Tensor = Tensor> {
   logits: T;
   stride: number;
   temperature: number;
+  /** Added to logits / temperature; one a column. */
+  logPrior?: Float64Array | undefined;
   /** Written where it is there; as long as `logits`. */
   gradient?: T | undefined;
   /** Written where it is there; one a row. */
@@ -70,18 +75,25 @@ export interface SoftmaxDivergenceRequest<T extends Tensor = Tensor> {
   columns: number;
   student: SoftmaxRequestSide<T>;
   teacher: SoftmaxRequestSide<T>;
+  /** The teacher is one row. Default false. */
+  oneTeacher?: boolean | undefined;
+  /** The teacher's numbers are probabilities. Default false: logits. */
+  teacherInProbabilities?: boolean | undefined;
+  /** Gradients are added to. Default false: written. */
+  accumulate?: boolean | undefined;
   rowWeights?: Float64Array | undefined;
   rowMask?: Uint8Array | undefined;
   scale: number;
   gradOutput: number;
   gradOutputs?: Float64Array | undefined;
   values?: Float64Array | undefined;
+  divergences?: Float64Array | undefined;
   argmaxAgreement?: Uint8Array | undefined;
 }
 
 /** With all arrays in the host's memory, as the reference reads them. */
-export type HostSoftmaxSide = SoftmaxRequestSide<NumericArray>;
-export type HostSoftmaxDivergenceRequest = SoftmaxDivergenceRequest<NumericArray>;
+export type HostSoftmaxSide = SoftmaxRequestSide<StoredArray>;
+export type HostSoftmaxDivergenceRequest = SoftmaxDivergenceRequest<StoredArray>;
 
 /** What an asynchronous call rejects with when an array that it should write to has gone meanwhile. */
 export function outputsLost(): ShapeError {

@@ -1,9 +1,11 @@
 // softmaxDivergence in float64, as the textbook has it: the specification, the tests' oracle, the last resort.
 import type { HostSoftmaxDivergenceRequest, HostSoftmaxSide } from "../backend/table.js";
+import { decode, decodeRange, encode } from "./elements.js";
 import { generators, type Generator } from "./softmax-divergence-generators.js";
 
-/** softmax(logits / temperature) of one row, and what its logarithm is made of. */
+/** softmax(logits / temperature + log-prior) of one row, and what its logarithm is made of. */
 interface Softmax {
+  /** With the log-prior times the temperature in them. */
   logits: Float64Array;
   temperature: number;
   probabilities: Float64Array;
@@ -16,27 +18,35 @@ interface Softmax {
 
 /** Returns a function that writes one row's outputs and returns its weighted divergence. */
 export function prepareSoftmaxDivergence(request: HostSoftmaxDivergenceRequest): (row: number) => number {
-  const { student, teacher, columns } = request;
+  const { student, teacher } = request;
   return (row) => {
     if (request.rowMask?.[row] === 0) return leaveOut(request, row);
-    const q = softmax(student, row, columns);
-    const p = softmax(teacher, row, columns);
+    const q = softmax(logitsOf(request, student, row), student.temperature);
+    const p = softmax(logitsOf(request, teacher, row), teacher.temperature);
     writeStatistics(request, row, q, p);
     const scale = (request.rowWeights?.[row] ?? 1) * request.scale;
     const slope = scale === 0 ? 0 : scale * (request.gradOutputs?.[row] ?? request.gradOutput);
     const { value, studentGradient, teacherGradient } = divergenceOf(request, q, p);
-    writeGradient(student, row, slope, studentGradient, columns);
-    writeGradient(teacher, row, slope, teacherGradient, columns);
+    writeGradient(request, student, row, slope, studentGradient);
+    writeGradient(request, teacher, row, slope, teacherGradient);
+    if (request.divergences) request.divergences[row] = value;
     const weighted = scale === 0 ? 0 : scale * value;
     if (request.values) request.values[row] = weighted;
     return weighted;
   };
 }
 
-function softmax(side: HostSoftmaxSide, row: number, columns: number): Softmax {
-  const begin = row * side.stride;
-  const { temperature } = side;
-  const logits = Float64Array.from(side.logits.subarray(begin, begin + columns));
+/** A row of a side as logits. */
+function logitsOf(request: HostSoftmaxDivergenceRequest, side: HostSoftmaxSide, row: number): Float64Array {
+  const isTeacher = side === request.teacher;
+  const begin = isTeacher && request.oneTeacher === true ? 0 : row * side.stride;
+  const numbers = decodeRange(request.dtype, side.logits, begin, request.columns);
+  const logits = isTeacher && request.teacherInProbabilities === true ? numbers.map(Math.log) : numbers;
+  const { logPrior, temperature } = side;
+  return logPrior === undefined ? logits : logits.map((x, i) => x + temperature * at(logPrior, i));
+}
+
+function softmax(logits: Float64Array, temperature: number): Softmax {
   const maximum = logits.reduce((largest, x) => Math.max(largest, x), -Infinity);
   const belowMaximum = logits.map((x) => (x - maximum) / temperature);
   const logSum = Math.log(belowMaximum.reduce((sum, x) => sum + Math.exp(x), 0));
@@ -159,17 +169,22 @@ function expectation(a: Softmax, f: (column: number) => number): number {
 }
 
 function writeGradient(
+  request: HostSoftmaxDivergenceRequest,
   side: HostSoftmaxSide,
   row: number,
   slope: number,
   gradient: (column: number) => number,
-  columns: number,
 ): void {
-  if (!side.gradient) return;
+  const { dtype, columns, accumulate = false } = request;
+  const target = side.gradient;
+  if (target === undefined) return;
   const begin = row * side.stride;
-  side.gradient.fill(0, begin, begin + side.stride);
+  if (!accumulate) target.fill(0, begin, begin + side.stride);
   if (slope === 0) return;
-  for (let i = 0; i < columns; i++) side.gradient[begin + i] = (slope * gradient(i)) / side.temperature;
+  for (let i = 0; i < columns; i++) {
+    const before = accumulate ? decode(dtype, target[begin + i] as number) : 0;
+    target[begin + i] = encode(dtype, before + (slope * gradient(i)) / side.temperature);
+  }
 }
 
 function writeStatistics(request: HostSoftmaxDivergenceRequest, row: number, q: Softmax, p: Softmax): void {
@@ -186,11 +201,12 @@ function writeStatistics(request: HostSoftmaxDivergenceRequest, row: number, q: 
 
 function leaveOut(request: HostSoftmaxDivergenceRequest, row: number): number {
   for (const side of [request.student, request.teacher]) {
-    side.gradient?.fill(0, row * side.stride, (row + 1) * side.stride);
+    if (request.accumulate !== true) side.gradient?.fill(0, row * side.stride, (row + 1) * side.stride);
     if (side.logSumExp) side.logSumExp[row] = 0;
     if (side.entropy) side.entropy[row] = 0;
   }
   if (request.values) request.values[row] = 0;
+  if (request.divergences) request.divergences[row] = 0;
   if (request.argmaxAgreement) request.argmaxAgreement[row] = 0;
   return 0;
 }

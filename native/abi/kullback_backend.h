@@ -11,17 +11,24 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 5
+#define KULLBACK_ABI_VERSION 6
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
   KULLBACK_CANCELLED = 1,     /* control->cancelled said so; the outputs hold nothing of use */
   KULLBACK_OUT_OF_MEMORY = 2, /* scratch memory could not be had */
   KULLBACK_UNSUPPORTED = 3,   /* the request names a dtype or a divergence that this backend has not */
-  KULLBACK_DEVICE_ERROR = 4   /* the device, or its driver, refused: backend->last_error says what it said */
+  KULLBACK_DEVICE_ERROR = 4,  /* the device, or its driver, refused: backend->last_error says what it said */
+  KULLBACK_BAD_VALUES = 5     /* an input holds numbers that it must not hold; the outputs are as they were */
 } kullback_status;
 
-typedef enum kullback_dtype { KULLBACK_FLOAT32 = 0, KULLBACK_FLOAT64 = 1 } kullback_dtype;
+/* The 16-bit types are computed with in float32, and rounded once where they are written. */
+typedef enum kullback_dtype {
+  KULLBACK_FLOAT32 = 0,
+  KULLBACK_FLOAT64 = 1,
+  KULLBACK_FLOAT16 = 2, /* IEEE 754's binary16 */
+  KULLBACK_BFLOAT16 = 3 /* the upper half of a float32 */
+} kullback_dtype;
 
 /* p: the teacher's softmax, q: the student's. `parameter` of the request is what a formula calls a, b or l. */
 typedef enum kullback_divergence {
@@ -46,13 +53,17 @@ typedef struct kullback_control {
   int32_t (*cancelled)(void* context);
 } kullback_control;
 
-/* D(softmax(student / student_temperature), softmax(teacher / teacher_temperature)) for each row.
+#define KULLBACK_PROBABILITY_TOLERANCE 1e-3
+
+/* D(softmax(student / student_temperature + student_log_prior), softmax(teacher / ...)) for each row.
  *
  * With w = row_weights[r] (1 if NULL), c = w * scale, and D the divergence of row r:
  *   values[r]  = c * D                         value = sum over rows of c * D
  *   gradient r = g * c * dD/dlogits, with g = grad_outputs[r] if given, else grad_output
+ * A row of probabilities must sum to 1 within KULLBACK_PROBABILITY_TOLERANCE, with 16-bit types within ten times that.
  * A row with row_mask[r] == 0 is not read: its value, its gradient and its statistics are 0. A factor w, scale or g
- * that is 0 gives an exact 0, whatever the row holds. */
+ * that is 0 gives an exact 0, whatever the row holds. With `accumulate` gradients are added to what their memory holds,
+ * where nothing is written for what is 0 so. A gradient may be written over its own side's numbers. */
 typedef struct kullback_softmax_divergence_request {
   kullback_dtype dtype;
   kullback_divergence divergence;
@@ -63,11 +74,15 @@ typedef struct kullback_softmax_divergence_request {
   int32_t device;      /* which of the backend's devices computes; 0 where it has none */
   uint8_t on_device;   /* nonzero: student, teacher and their gradients are memory of that device */
   const void* student; /* [rows, student_stride], dtype */
-  const void* teacher; /* [rows, teacher_stride], dtype */
+  const void* teacher; /* [rows, teacher_stride], dtype; with one_teacher a single row */
   int64_t student_stride;
   int64_t teacher_stride;
   double student_temperature;
   double teacher_temperature;
+  const double* student_log_prior;  /* [columns] or NULL; finite or -inf */
+  const double* teacher_log_prior;  /* [columns] or NULL */
+  uint8_t one_teacher;              /* nonzero: the one row of the teacher goes with each of the student's */
+  uint8_t teacher_in_probabilities; /* nonzero: the teacher's numbers are probabilities, and not logits */
 
   const double* row_weights; /* [rows] or NULL */
   const uint8_t* row_mask;   /* [rows] or NULL: 0 leaves the row out */
@@ -77,10 +92,12 @@ typedef struct kullback_softmax_divergence_request {
 
   double* value;          /* one number: the sum over rows */
   double* values;         /* [rows] */
+  uint8_t accumulate;     /* nonzero: columns beyond `columns` stay as they are */
   void* student_gradient; /* [rows, student_stride], dtype; columns beyond `columns` become 0 */
-  void* teacher_gradient; /* [rows, teacher_stride], dtype; likewise */
+  void* teacher_gradient; /* [rows, teacher_stride], dtype; likewise; not with one_teacher */
 
-  double* student_log_sum_exp; /* [rows], of logits / temperature */
+  double* divergences;         /* [rows]: D itself */
+  double* student_log_sum_exp; /* [rows], of logits / temperature + log-prior */
   double* teacher_log_sum_exp; /* [rows] */
   double* student_entropy;     /* [rows], nats */
   double* teacher_entropy;     /* [rows], nats */

@@ -26,6 +26,12 @@ int64_t Arguments::count(const char* name) {
   return static_cast<int64_t>(value);
 }
 
+uint8_t Arguments::flag(const char* name) {
+  const double value = number(name);
+  if (value != 0 && value != 1) throw argument_error(info_.Env(), std::string(name) + " must be 0 or 1");
+  return value == 1 ? 1 : 0;
+}
+
 int64_t Arguments::device() {
   const double value = number("device");
   if (!(value >= kCpu && value < kMostDevices) || value != std::floor(value)) {
@@ -43,9 +49,13 @@ int64_t Arguments::cuda_device() {
 
 bool Arguments::on_device() const { return device_range_of(info_.Env(), info_[next_]) != nullptr; }
 
+kullback_dtype Arguments::dtype() {
+  const int64_t number = count("dtype");
+  if (number > KULLBACK_BFLOAT16) throw argument_error(info_.Env(), "dtype is unknown");
+  return static_cast<kullback_dtype>(number);
+}
+
 napi_typedarray_type Arguments::float_type(const char* name) const {
-  const DeviceRange* const range = device_range_of(info_.Env(), info_[next_]);
-  if (range != nullptr) return range->type;
   napi_typedarray_type type;
   if (napi_get_typedarray_info(info_.Env(), info_[next_], &type, nullptr, nullptr, nullptr, nullptr) != napi_ok ||
       (type != napi_float32_array && type != napi_float64_array)) {
@@ -73,18 +83,20 @@ Arguments::Array Arguments::array(const char* name, napi_typedarray_type type, i
 
 // Without a job, what is written is the caller's memory while inputs are still read. Two SharedArrayBuffer objects may
 // be one memory, which only its addresses tell.
-void Arguments::require_own_memory(const char* name, const void* data, size_t bytes, bool written) {
+void Arguments::require_own_memory(const char* name, const void* data, size_t bytes, const Written* written) {
   if (bytes == 0) return;
   const char* const begin = static_cast<const char*>(data);
   const char* const end = begin + bytes;
   for (const Range& other : seen_) {
-    if ((written || other.written) && begin < other.end && other.begin < end) {
+    const bool over = written != nullptr && written->over != nullptr && std::strcmp(written->over, other.name) == 0;
+    if (over && begin == other.begin && end == other.end) continue;
+    if ((written != nullptr || other.written) && begin < other.end && other.begin < end) {
       throw coded_error(info_.Env(), "ERR_KULLBACK_OPTION",
                         std::string(written ? name : other.name) + " shares memory with " +
                             (written ? other.name : name) + "; it must have memory of its own");
     }
   }
-  seen_.push_back({name, begin, end, written});
+  seen_.push_back({name, begin, end, written != nullptr});
 }
 
 const void* Arguments::required_input(const char* name, napi_typedarray_type type, int64_t length) {
@@ -94,7 +106,7 @@ const void* Arguments::required_input(const char* name, napi_typedarray_type typ
 
 const void* Arguments::input(const char* name, napi_typedarray_type type, int64_t length) {
   const Array from = array(name, type, length);
-  if (job_ == nullptr) require_own_memory(name, from.data, from.bytes, false);
+  if (job_ == nullptr) require_own_memory(name, from.data, from.bytes, nullptr);
   if (from.handle.IsEmpty() || job_ == nullptr) return from.data;
   void* copy = job_->allocate(from.bytes);
   if (from.bytes > 0) std::memcpy(copy, from.data, from.bytes);
@@ -102,7 +114,7 @@ const void* Arguments::input(const char* name, napi_typedarray_type type, int64_
 }
 
 // A job shares the memory, so that it outlives the array.
-void* Arguments::device_array(const char* name, napi_typedarray_type type, int64_t length, bool written) {
+void* Arguments::device_array(const char* name, napi_typedarray_type type, int64_t length, const Written* written) {
   const Napi::Value value = info_[next_++];
   if (value.IsUndefined()) return nullptr;
   const DeviceRange* const range = device_range_of(info_.Env(), value);
@@ -120,20 +132,26 @@ void* Arguments::device_array(const char* name, napi_typedarray_type type, int64
 
 const void* Arguments::tensor_input(const char* name, napi_typedarray_type type, int64_t length, bool on_device) {
   if (!on_device) return required_input(name, type, length);
-  const void* const data = device_array(name, type, length, false);
+  const void* const data = device_array(name, type, length, nullptr);
   if (data == nullptr) throw argument_error(info_.Env(), std::string(name) + " is missing");
   return data;
 }
 
-void* Arguments::tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device) {
-  return on_device ? device_array(name, type, length, true) : output(name, type, length);
+void* Arguments::tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device,
+                               Written written) {
+  return on_device ? device_array(name, type, length, &written) : written_array(name, type, length, written);
 }
 
 void* Arguments::output(const char* name, napi_typedarray_type type, int64_t length) {
+  return written_array(name, type, length, {nullptr, false});
+}
+
+void* Arguments::written_array(const char* name, napi_typedarray_type type, int64_t length, const Written& written) {
   const Array to = array(name, type, length);
-  if (job_ == nullptr) require_own_memory(name, to.data, to.bytes, true);
+  if (job_ == nullptr) require_own_memory(name, to.data, to.bytes, &written);
   if (to.handle.IsEmpty() || job_ == nullptr) return to.data;
   void* buffer = job_->allocate(to.bytes);
+  if (written.added_to && to.bytes > 0) std::memcpy(buffer, to.data, to.bytes);
   job_->copy_out(to.handle, buffer, to.bytes);
   return buffer;
 }

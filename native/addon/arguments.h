@@ -25,6 +25,7 @@ class Arguments {
   Napi::Env env() const { return info_.Env(); }
   double number(const char* name);
   int64_t count(const char* name);  // an integer >= 0
+  uint8_t flag(const char* name);   // 0 or 1
   int64_t device();                 // who computes: kCpu, or one of CUDA's devices
   int64_t cuda_device();            // one of CUDA's
   void skip() { ++next_; }
@@ -32,12 +33,19 @@ class Arguments {
   bool on_device() const;
   // Arrays of at least `length` elements; undefined is NULL. Those of the device, if `on_device`, are used in place.
   const void* tensor_input(const char* name, napi_typedarray_type type, int64_t length, bool on_device);
-  void* tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device);
+  // What an output may share with an input, and whether what it holds is added to.
+  struct Written {
+    const char* over;  // the name of an input whose memory it may be, all of it
+    bool added_to;
+  };
+  void* tensor_output(const char* name, napi_typedarray_type type, int64_t length, bool on_device, Written written);
   // Arrays of the host alone.
   // An input that must be there.
   const void* required_input(const char* name, napi_typedarray_type type, int64_t length);
   const void* input(const char* name, napi_typedarray_type type, int64_t length);
   void* output(const char* name, napi_typedarray_type type, int64_t length);
+  // An element type by its number.
+  kullback_dtype dtype();
   // The element type of the next argument, which must be a float array; does not move on.
   napi_typedarray_type float_type(const char* name) const;
 
@@ -47,8 +55,9 @@ class Arguments {
     void* data = nullptr;
     size_t bytes = 0;
   };
-  void* device_array(const char* name, napi_typedarray_type type, int64_t length, bool written);
-  void require_own_memory(const char* name, const void* data, size_t bytes, bool written);
+  void* device_array(const char* name, napi_typedarray_type type, int64_t length, const Written* written);
+  void require_own_memory(const char* name, const void* data, size_t bytes, const Written* written);
+  void* written_array(const char* name, napi_typedarray_type type, int64_t length, const Written& written);
   Array array(const char* name, napi_typedarray_type type, int64_t length);
 
   struct Range {
@@ -63,6 +72,20 @@ class Arguments {
   int64_t device_ = -1;
   std::vector<Range> seen_;
 };
+
+// The arrays that hold an element type's numbers.
+inline napi_typedarray_type array_type(kullback_dtype dtype) {
+  switch (dtype) {
+    case KULLBACK_FLOAT32:
+      return napi_float32_array;
+    case KULLBACK_FLOAT64:
+      return napi_float64_array;
+    case KULLBACK_FLOAT16:
+    case KULLBACK_BFLOAT16:
+      break;
+  }
+  return napi_uint16_array;
+}
 
 // The asynchronous half of an operation: argument 0 is callback(status, value, outputsLost, text), the others are those
 // of the synchronous call. prepare(job, arguments) reads them and sets job.compute. Returns a function that cancels.

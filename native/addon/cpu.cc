@@ -68,7 +68,7 @@ Napi::Value elementary(const Napi::CallbackInfo& info) {
   const InstructionSet& set = supported_set(info, 0);
   Arguments arguments(info, 1, nullptr);
   const int64_t number = arguments.count("function");
-  if (number > static_cast<int64_t>(Elementary::kLog1p)) throw argument_error(info.Env(), "function is unknown");
+  if (number > static_cast<int64_t>(Elementary::kLog)) throw argument_error(info.Env(), "function is unknown");
   const auto function = static_cast<Elementary>(number);
   const int64_t length = arguments.count("length");
   const napi_typedarray_type type = arguments.float_type("from");

@@ -53,7 +53,7 @@ Napi::Value memory_limit(const Napi::CallbackInfo& info) {
   const kullback_backend& cuda = backend_for(info.Env(), device);
   const auto* first = static_cast<const float*>(arguments.tensor_input("first", napi_float32_array, length, true));
   const auto* second = static_cast<const float*>(arguments.tensor_input("second", napi_float32_array, length, true));
-  auto* sum = static_cast<float*>(arguments.tensor_output("sum", napi_float32_array, length, true));
+  auto* sum = static_cast<float*>(arguments.tensor_output("sum", napi_float32_array, length, true, {nullptr, false}));
   for (const float* array : {first, second, static_cast<const float*>(sum)}) {
     if (reinterpret_cast<uintptr_t>(array) % 16 != 0) {
       throw argument_error(info.Env(), "arrays must begin at a multiple of 16 bytes");

@@ -44,14 +44,13 @@ DeviceRange& range_at(const Napi::CallbackInfo& info, size_t index) {
   return *range;
 }
 
-// deviceAllocate(device, 0 for float32 or 1 for float64, length)
+// deviceAllocate(device, kullback_dtype, length)
 Napi::Value allocate(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 0, nullptr);
-  const int64_t device = arguments.cuda_device(), dtype = arguments.count("dtype");
-  if (dtype > 1) throw argument_error(info.Env(), "dtype must be 0 or 1");
+  const int64_t device = arguments.cuda_device();
+  const napi_typedarray_type type = array_type(arguments.dtype());
   const int64_t length = arguments.count("length");
   const kullback_backend& cuda = backend_for(info.Env(), device);
-  const napi_typedarray_type type = dtype == 0 ? napi_float32_array : napi_float64_array;
   const int64_t bytes = length * element_bytes(type);
   void* memory = nullptr;
   const auto attempt = [&] {

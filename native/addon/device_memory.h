@@ -39,7 +39,16 @@ struct DeviceRange {
 
 // Of the element types that operations take, and of the bytes of masks.
 inline int64_t element_bytes(napi_typedarray_type type) {
-  return type == napi_float64_array ? 8 : type == napi_float32_array ? 4 : 1;
+  switch (type) {
+    case napi_float64_array:
+      return 8;
+    case napi_float32_array:
+      return 4;
+    case napi_uint16_array:
+      return 2;
+    default:
+      return 1;
+  }
 }
 
 // The range that a value stands for, or NULL.

@@ -35,6 +35,8 @@ inline void throw_unless_ok(Napi::Env env, kullback_status status, const kullbac
       throw text.empty() ? out_of_memory(env) : coded_error(env, "ERR_KULLBACK_OUT_OF_MEMORY", text);
     case KULLBACK_DEVICE_ERROR:
       throw coded_error(env, "ERR_KULLBACK_CUDA", text);
+    case KULLBACK_BAD_VALUES:
+      throw coded_error(env, "ERR_KULLBACK_BAD_VALUES", "an input holds numbers that it must not hold");
     case KULLBACK_UNSUPPORTED:
       throw argument_error(env, "the backend does not know this dtype or divergence");
     case KULLBACK_CANCELLED:

@@ -16,6 +16,7 @@ constexpr int64_t kMost = int64_t{1} << 53;
 kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t device) {
   kullback_softmax_divergence_request request = {};
   request.device = static_cast<int32_t>(std::max<int64_t>(0, device));
+  request.dtype = arguments.dtype();
   const int64_t divergence = arguments.count("divergence");
   if (divergence > KULLBACK_SKEW_REVERSE_KL) throw argument_error(arguments.env(), "divergence is unknown");
   request.divergence = static_cast<kullback_divergence>(divergence);
@@ -28,6 +29,9 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   request.teacher_temperature = arguments.number("teacherTemperature");
   request.scale = arguments.number("scale");
   request.grad_output = arguments.number("gradOutput");
+  request.one_teacher = arguments.flag("oneTeacher");
+  request.teacher_in_probabilities = arguments.flag("teacherInProbabilities");
+  request.accumulate = arguments.flag("accumulate");
 
   const int64_t rows = request.rows;
   const int64_t least_stride = std::min(request.student_stride, request.teacher_stride);
@@ -35,17 +39,28 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   if (request.columns < 1 || request.columns > least_stride || rows > kMost / largest_stride) {
     throw argument_error(arguments.env(), "columns must be from 1 to either stride, and rows times strides a number");
   }
-  const int64_t student_length = rows * request.student_stride, teacher_length = rows * request.teacher_stride;
-  const napi_typedarray_type type = arguments.float_type("student");
-  request.dtype = type == napi_float32_array ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
+  const int64_t student_length = rows * request.student_stride;
+  const int64_t teacher_length = (request.one_teacher != 0 ? 1 : rows) * request.teacher_stride;
+  const napi_typedarray_type type = array_type(request.dtype);
   const bool on_device = arguments.on_device();
   if (on_device && device == kCpu) throw argument_error(arguments.env(), "device arrays are for a device");
   request.on_device = on_device ? 1 : 0;
   request.student = arguments.tensor_input("student", type, student_length, on_device);
   request.teacher = arguments.tensor_input("teacher", type, teacher_length, on_device);
-  request.student_gradient = arguments.tensor_output("studentGradient", type, student_length, on_device);
-  request.teacher_gradient = arguments.tensor_output("teacherGradient", type, teacher_length, on_device);
+  const bool added_to = request.accumulate != 0;
+  request.student_gradient =
+      arguments.tensor_output("studentGradient", type, student_length, on_device, {"student", added_to});
+  request.teacher_gradient =
+      arguments.tensor_output("teacherGradient", type, teacher_length, on_device, {"teacher", added_to});
+  if (request.teacher_gradient != nullptr && (request.one_teacher != 0 || request.teacher_in_probabilities != 0)) {
+    throw argument_error(arguments.env(), "this teacher has no gradient");
+  }
 
+  const auto per_column = [&](const char* name) {
+    return static_cast<const double*>(arguments.input(name, napi_float64_array, request.columns));
+  };
+  request.student_log_prior = per_column("studentLogPrior");
+  request.teacher_log_prior = per_column("teacherLogPrior");
   const auto per_row = [&](const char* name) {
     return static_cast<double*>(arguments.output(name, napi_float64_array, rows));
   };
@@ -53,6 +68,7 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   request.row_mask = static_cast<const uint8_t*>(arguments.input("rowMask", napi_uint8_array, rows));
   request.grad_outputs = static_cast<const double*>(arguments.input("gradOutputs", napi_float64_array, rows));
   request.values = per_row("values");
+  request.divergences = per_row("divergences");
   request.student_log_sum_exp = per_row("studentLogSumExp");
   request.teacher_log_sum_exp = per_row("teacherLogSumExp");
   request.student_entropy = per_row("studentEntropy");

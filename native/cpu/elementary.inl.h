@@ -19,5 +19,7 @@ static void elementary(Elementary function, const Element<V>* from, Element<V>* 
       return apply<V, expm1<V>>(from, to, count);
     case Elementary::kLog1p:
       return apply<V, log1p<V>>(from, to, count);
+    case Elementary::kLog:
+      return apply<V, log<V>>(from, to, count);
   }
 }

@@ -14,6 +14,7 @@
 #include "../math/log_ratio.inl.h"
 #include "elementary.inl.h"
 #include "softmax_divergence_exponentials.inl.h"
+#include "stored.inl.h"
 #include "softmax_divergence.inl.h"
 #include "softmax_divergence_value.inl.h"
 #include "softmax_divergence_generator.inl.h"

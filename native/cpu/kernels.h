@@ -9,6 +9,7 @@
 #include "simd/elementary.h"
 #include "simd/inline.h"
 #include "softmax_divergence.h"
+#include "stored.h"
 
 namespace kullback {
 

@@ -1,6 +1,7 @@
 // The driver of softmax_divergence on the CPU: rows over threads, or the segments of few long rows over threads. A row
 // is softmax_divergence_row.h's, the arithmetic on its columns softmax_divergence.inl.h's.
 #include <algorithm>
+#include <atomic>
 #include <new>
 #include <vector>
 
@@ -24,31 +25,21 @@ class SoftmaxDivergence {
  public:
   SoftmaxDivergence(const Request& request, const kullback_control* control)
       : request_(request),
+        student_(StoredSide<T>::student(request)),
+        teacher_(StoredSide<T>::teacher(request)),
         divergence_(divergence_of(request.divergence, request.parameter)),
         kernels_(kernels_of<T>(*active_instruction_set().kernels)),
         stop_(control) {}
 
   kullback_status run() {
+    if (teacher_.probabilities() && !sum_to_one()) return stop_.asked() ? KULLBACK_CANCELLED : KULLBACK_BAD_VALUES;
     std::vector<double> values(static_cast<size_t>(request_.rows));
     ThreadPool& pool = ThreadPool::instance();
     const int64_t threads = pool.thread_count();
-    const bool alone = threads <= 1 || request_.rows * request_.columns < kParallelColumns;
-    if (!alone && request_.columns > kSegmentColumns && request_.rows < 2 * threads) {
+    if (!alone() && request_.columns > kSegmentColumns && request_.rows < 2 * threads) {
       for (int64_t row = 0; row < request_.rows; ++row) values[static_cast<size_t>(row)] = row_value(row, &pool);
     } else {
-      const int64_t rows_per_task = std::max<int64_t>(1, kColumnsPerTask / request_.columns);
-      const auto task = [&](int64_t index) {
-        const int64_t end = std::min(request_.rows, (index + 1) * rows_per_task);
-        for (int64_t row = index * rows_per_task; row < end; ++row) {
-          values[static_cast<size_t>(row)] = row_value(row, nullptr);
-        }
-      };
-      const int64_t tasks = ceil_divide(request_.rows, rows_per_task);
-      if (alone) {
-        for (int64_t index = 0; index < tasks; ++index) task(index);
-      } else {
-        pool.parallel_for(tasks, task);
-      }
+      for_each_row(request_.rows, [&](int64_t row) { values[static_cast<size_t>(row)] = row_value(row, nullptr); });
     }
     if (stop_.asked()) return KULLBACK_CANCELLED;
     if (request_.values != nullptr) std::copy(values.begin(), values.end(), request_.values);
@@ -57,14 +48,46 @@ class SoftmaxDivergence {
   }
 
  private:
+  bool alone() const {
+    return ThreadPool::instance().thread_count() <= 1 || request_.rows * request_.columns < kParallelColumns;
+  }
+
+  // body(row) for each row, some at a time on one thread.
+  template <class Body>
+  void for_each_row(int64_t rows, const Body& body) const {
+    const int64_t rows_per_task = std::max<int64_t>(1, kColumnsPerTask / request_.columns);
+    const auto task = [&](int64_t index) {
+      const int64_t end = std::min(rows, (index + 1) * rows_per_task);
+      for (int64_t row = index * rows_per_task; row < end; ++row) body(row);
+    };
+    const int64_t tasks = ceil_divide(rows, rows_per_task);
+    if (alone()) {
+      for (int64_t index = 0; index < tasks; ++index) task(index);
+    } else {
+      ThreadPool::instance().parallel_for(tasks, task);
+    }
+  }
+
+  // Before anything is written: whether all rows of the teacher's that count are probabilities.
+  bool sum_to_one() {
+    std::atomic<bool> all{true};
+    const int64_t rows = request_.rows == 0 ? 0 : teacher_.rows(request_.rows);
+    for_each_row(rows, [&](int64_t row) {
+      if (stop_.asked() || (request_.one_teacher == 0 && left_out(row))) return;
+      Scratch& scratch = Workspace<T>::of_this_thread().teacher_logits;
+      if (!teacher_.sums_to_one(kernels_, row, scratch)) all.store(false, std::memory_order_relaxed);
+    });
+    return all.load() && !stop_.asked();
+  }
+
+  bool left_out(int64_t row) const { return request_.row_mask != nullptr && request_.row_mask[row] == 0; }
+
   // A row's share of the result: writes its gradients and statistics, returns its weighted divergence.
   double row_value(int64_t row, ThreadPool* pool) {
-    T* const student_gradient = row_of(request_.student_gradient, request_.student_stride, row);
-    T* const teacher_gradient = row_of(request_.teacher_gradient, request_.teacher_stride, row);
     if (stop_.asked()) return 0;
-    if (request_.row_mask != nullptr && request_.row_mask[row] == 0) {
-      clear(student_gradient, 0, request_.student_stride);
-      clear(teacher_gradient, 0, request_.teacher_stride);
+    if (left_out(row)) {
+      student_.clear(row, 0);
+      teacher_.clear(row, 0);
       clear_statistics(row);
       return 0;
     }
@@ -73,8 +96,11 @@ class SoftmaxDivergence {
     const double scale = weight * request_.scale;
     const double slope =
         scale == 0 ? 0 : scale * (request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row]);
-    GeneratedRowDivergence<T> divergence_of_row(request_, kernels_, stop_, pool, work, divergence_, row);
-    const bool differentiate = slope != 0 && (student_gradient != nullptr || teacher_gradient != nullptr);
+    GeneratedRowDivergence<T> divergence_of_row(request_, student_, teacher_, kernels_, stop_, pool, work, divergence_,
+                                                row);
+    T* const student_gradient = slope == 0 ? nullptr : student_.gradient(row, work.student_gradient);
+    T* const teacher_gradient = slope == 0 ? nullptr : teacher_.gradient(row, work.teacher_gradient);
+    const bool differentiate = student_gradient != nullptr || teacher_gradient != nullptr;
     double divergence;
     if (generated() || differentiate || request_.student_entropy != nullptr || request_.teacher_entropy != nullptr) {
       // The last pass of a generated divergence wants gradients and exponentials side by side.
@@ -88,37 +114,29 @@ class SoftmaxDivergence {
       if (request_.teacher_entropy != nullptr) {
         request_.teacher_entropy[row] = divergence_of_row.entropy_of(work.teacher);
       }
-      T* const student_slopes = differentiate ? student_gradient : nullptr;
-      T* const teacher_slopes = differentiate ? teacher_gradient : nullptr;
-      divergence = generated() ? divergence_of_row.generated(student_slopes, teacher_slopes, slope)
-                               : divergence_of_row.divergence_and_gradients(student_slopes, teacher_slopes, slope);
-      work.student_exponentials.trim();
-      work.teacher_exponentials.trim();
+      divergence = generated() ? divergence_of_row.generated(student_gradient, teacher_gradient, slope)
+                               : divergence_of_row.divergence_and_gradients(student_gradient, teacher_gradient, slope);
     } else {
       divergence = divergence_of_row.value_alone();
     }
     if (stop_.asked()) return 0;
-    clear(student_gradient, slope == 0 ? 0 : request_.columns, request_.student_stride);
-    clear(teacher_gradient, slope == 0 ? 0 : request_.columns, request_.teacher_stride);
+    if (differentiate) divergence_of_row.emit(student_gradient, teacher_gradient);
+    student_.clear(row, slope == 0 ? 0 : request_.columns);
+    teacher_.clear(row, slope == 0 ? 0 : request_.columns);
     write_statistics(work, row);
+    work.trim();
     // Of nothing, the last rounding may leave less than nothing.
-    return scale == 0 ? 0 : scale * (divergence < 0 ? 0 : divergence);
+    if (divergence < 0) divergence = 0;
+    if (request_.divergences != nullptr) request_.divergences[row] = divergence;
+    return scale == 0 ? 0 : scale * divergence;
   }
 
   bool generated() const {
     return divergence_.generator != Generator::kKullbackLeibler && divergence_.generator != Generator::kCrossEntropy;
   }
 
-  static T* row_of(void* gradient, int64_t stride, int64_t row) {
-    return gradient == nullptr ? nullptr : static_cast<T*>(gradient) + row * stride;
-  }
-
   T* memory_for(T* gradient, Scratch& scratch) const {
     return gradient != nullptr ? gradient : scratch.template reserve<T>(request_.columns);
-  }
-
-  static void clear(T* gradient, int64_t begin, int64_t end) {
-    if (gradient != nullptr) std::fill(gradient + begin, gradient + end, T{0});
   }
 
   void write_statistics(const Workspace<T>& work, int64_t row) {
@@ -131,14 +149,15 @@ class SoftmaxDivergence {
   }
 
   void clear_statistics(int64_t row) {
-    for (double* statistic : {request_.student_log_sum_exp, request_.teacher_log_sum_exp, request_.student_entropy,
-                              request_.teacher_entropy}) {
+    for (double* statistic : {request_.divergences, request_.student_log_sum_exp, request_.teacher_log_sum_exp,
+                              request_.student_entropy, request_.teacher_entropy}) {
       if (statistic != nullptr) statistic[row] = 0;
     }
     if (request_.argmax_agreement != nullptr) request_.argmax_agreement[row] = 0;
   }
 
   const Request& request_;
+  const StoredSide<T> student_, teacher_;
   const Divergence divergence_;
   const Kernels<T>& kernels_;
   Stop stop_;
@@ -150,6 +169,8 @@ kullback_status softmax_divergence_cpu(const Request* request, const kullback_co
   try {
     switch (request->dtype) {
       case KULLBACK_FLOAT32:
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
         return SoftmaxDivergence<float>(*request, control).run();
       case KULLBACK_FLOAT64:
         return SoftmaxDivergence<double>(*request, control).run();

@@ -130,7 +130,6 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     mixture.merge();
     write_difference(mixture, work_.student, student_gradient, slope * mixture_slope(divergence_, true));
     write_difference(mixture, work_.teacher, teacher_gradient, slope * mixture_slope(divergence_, false));
-    work_.mixture_exponentials.trim();
     // A column that only the other side lacks, where that is infinitely far; or no column that both have.
     const bool softmaxes = !std::isnan(weigher_.log_sum + other_.log_sum);
     if (softmaxes && std::isinf(mixture.maximum)) return std::numeric_limits<double>::infinity();

@@ -18,6 +18,7 @@
 
 #include "kernels.h"
 #include "scratch.h"
+#include "softmax_divergence_side.h"
 #include "softmax_row.h"
 #include "stop.h"
 #include "thread_pool.h"
@@ -53,6 +54,8 @@ struct SegmentMoments {
 template <class T>
 struct Workspace {
   SoftmaxRow<T> student, teacher;
+  Scratch student_logits, teacher_logits;  // where the caller has something else
+  Scratch student_gradient, teacher_gradient;
   Scratch student_exponentials, teacher_exponentials;
   std::vector<double> partials;                // one per segment
   std::vector<SegmentDivergence> divergences;  // one per segment
@@ -61,6 +64,14 @@ struct Workspace {
   std::vector<SlopeSums> slopes;               // one per segment
   SoftmaxRow<T> mixture;                       // of Renyi's divergence
   Scratch mixture_exponentials;
+
+  // Gives back what a thread should not hold on to between calls.
+  void trim() {
+    for (Scratch* scratch : {&student_logits, &teacher_logits, &student_gradient, &teacher_gradient,
+                             &student_exponentials, &teacher_exponentials, &mixture_exponentials}) {
+      scratch->trim();
+    }
+  }
 
   static Workspace& of_this_thread() {
     static thread_local Workspace workspace;
@@ -72,9 +83,13 @@ template <class T>
 class RowDivergence {
  public:
   // `pool`, if not NULL, works on the row's segments.
-  RowDivergence(const kullback_softmax_divergence_request& request, const Kernels<T>& kernels, Stop& stop,
-                ThreadPool* pool, Workspace<T>& work, const Divergence& divergence, int64_t row)
+  RowDivergence(const kullback_softmax_divergence_request& request, const StoredSide<T>& student,
+                const StoredSide<T>& teacher, const Kernels<T>& kernels, Stop& stop, ThreadPool* pool,
+                Workspace<T>& work, const Divergence& divergence, int64_t row)
       : request_(request),
+        stored_student_(student),
+        stored_teacher_(teacher),
+        row_(row),
         kernels_(kernels),
         stop_(stop),
         pool_(pool),
@@ -82,8 +97,8 @@ class RowDivergence {
         divergence_(divergence),
         weigher_(divergence.student_weighs ? work.student : work.teacher),
         other_(divergence.student_weighs ? work.teacher : work.student) {
-    begin_side(work.student, request.student, request.student_stride, row, request.student_temperature);
-    begin_side(work.teacher, request.teacher, request.teacher_stride, row, request.teacher_temperature);
+    begin_side(work.student, student, work.student_logits);
+    begin_side(work.teacher, teacher, work.teacher_logits);
   }
 
   // The value alone: one look at memory. Each segment is looked at on its own, and what was found is merged afterwards.
@@ -92,6 +107,7 @@ class RowDivergence {
     work_.teacher.prepare(request_.columns);
     work_.divergences.resize(work_.student.sums.size());
     for_each_segment([&](int64_t begin, int64_t columns) {
+      stage(begin, columns);
       work_.divergences[static_cast<size_t>(begin / kSegmentColumns)] = divergence_of_segment(begin, columns);
     });
     if (stop_.asked()) return 0;
@@ -116,12 +132,21 @@ class RowDivergence {
     work_.partials.resize(work_.student.sums.size());
     work_.moments.resize(work_.student.sums.size());
     for_each_segment([&](int64_t begin, int64_t columns) {
+      stage(begin, columns);
       const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
       work_.moments[segment] = exponentiate_pair(begin, columns, segment);
     });
     if (stop_.asked()) return;
     work_.student.merge();
     work_.teacher.merge();
+  }
+
+  // The gradients, once they are computed, as the caller wants them; NULL: not wanted.
+  void emit(const T* student_gradient, const T* teacher_gradient) {
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      if (student_gradient != nullptr) stored_student_.emit(kernels_, row_, begin, columns, student_gradient);
+      if (teacher_gradient != nullptr) stored_teacher_.emit(kernels_, row_, begin, columns, teacher_gradient);
+    });
   }
 
   // After take_exponentials, and before gradients overwrite them.
@@ -159,9 +184,15 @@ class RowDivergence {
   bool wants_other_moment() const { return cross_entropy() || !same_temperature(weigher_.scale, other_.scale); }
   bool cross_entropy() const { return divergence_.generator == Generator::kCrossEntropy; }
 
-  static void begin_side(SoftmaxRow<T>& side, const void* logits, int64_t stride, int64_t row, double temperature) {
-    side.logits = static_cast<const T*>(logits) + row * stride;
-    side.scale = softmax_scale<T>(temperature);
+  void begin_side(SoftmaxRow<T>& side, const StoredSide<T>& stored, Scratch& scratch) const {
+    side.logits = stored.logits(row_, scratch);
+    side.scale = softmax_scale<T>(stored.temperature());
+  }
+
+  // The logits of a segment, where they are not there yet. Comes before every first look at one.
+  void stage(int64_t begin, int64_t columns) const {
+    stored_student_.stage(kernels_, row_, begin, columns, const_cast<T*>(work_.student.logits));
+    stored_teacher_.stage(kernels_, row_, begin, columns, const_cast<T*>(work_.teacher.logits));
   }
 
   // body(first column, columns) for each segment of a row, on the pool where there is one.
@@ -387,6 +418,8 @@ class RowDivergence {
   }
 
   const kullback_softmax_divergence_request& request_;
+  const StoredSide<T>&stored_student_, &stored_teacher_;
+  const int64_t row_;
   const Kernels<T>& kernels_;
   Stop& stop_;
   ThreadPool* pool_;

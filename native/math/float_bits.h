@@ -21,6 +21,7 @@ struct FloatBits<float> {
   static constexpr double round_magic = 12582912.0 + 127.0;
   static constexpr double log2_high = 0.693359375;  // 10 bits: n * log2_high is exact
   static constexpr double log2_low = -2.12194440054690583e-4;
+  static constexpr double least_normal = std::numeric_limits<float>::min();
   static constexpr double exp2_low = -126.6;
   static constexpr double exp_low = -104.0;
   static constexpr double exp_high = 89.0;
@@ -38,6 +39,7 @@ struct FloatBits<double> {
   static constexpr double round_magic = 6755399441055744.0 + 1023.0;
   static constexpr double log2_high = 0.6931471803691238;  // 32 bits
   static constexpr double log2_low = 1.9082149292705877e-10;
+  static constexpr double least_normal = std::numeric_limits<double>::min();
   static constexpr double exp2_low = -1022.6;
   static constexpr double exp_low = -746.0;
   static constexpr double exp_high = 710.0;

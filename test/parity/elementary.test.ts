@@ -1,11 +1,11 @@
-// The vector exp, exp2, expm1 and log1p on every instruction set that runs here: their error in ulp, edges, tails, parity.
+// The vector exp, exp2, expm1, log1p and log on every instruction set that runs here: their error in ulp, edges, tails, parity.
 import test, { type ExecutionContext } from "ava";
 import type { Decimal } from "decimal.js";
 import { readFileSync } from "node:fs";
 import { elementaryFunctions, type Addon, type ElementaryFunction } from "../../lib/backend/addon.js";
 import { loadAddon } from "../../lib/backend/load.js";
-import type { Dtype, NumericArray } from "../../lib/index.js";
-import { arrayOf, dtypes, normals } from "../cases.js";
+import type { NumericArray } from "../../lib/index.js";
+import { arrayOf, dtypes, normals, type Dtype } from "../cases.js";
 import { root } from "../child.js";
 import { identical } from "../close.js";
 import { Exact, exactly } from "../oracle.js";
@@ -71,6 +71,11 @@ const domains: Record<ElementaryFunction, Domain> = {
     },
     range: { float32: [-1 + 2 ** -24, 3.4e38], float64: [-1 + 2 ** -53, 1.7e308] },
   },
+  log: {
+    inFloat64: Math.log,
+    exact: (x) => exactly(x).ln(),
+    range: { float32: [2 ** -149, 3.4e38], float64: [5e-324, 1.7e308] },
+  },
 };
 
 /** The worst of some millions of points, which a run of this file would meet once in a while only. */
@@ -79,6 +84,7 @@ const worstKnown: Record<ElementaryFunction, number[]> = {
   exp2: [-26.243736267089844, -1.4999349117279053],
   expm1: [0.39538639783859253, 0.3943265676498413, 0.35827839867538747, 0.37812568724911655],
   log1p: [0.4023016095161438, -0.2928933063008651],
+  log: [1.4023016095161438, 0.7071066],
 };
 
 /** Numbers of all magnitudes in a range, of its middle, and next to the edges between two powers of two. */
@@ -97,9 +103,11 @@ function points(name: ElementaryFunction, dtype: Dtype, count: number): NumericA
       uniform(low, high),
       uniform(-1.5, 1.5),
       Math.sign(normal()) * 10 ** uniform(leastExponent, Math.log10(high - low)),
-      name === "log1p"
-        ? 2 ** Math.round(uniform(-30, 30)) * Math.SQRT2 * (1 + 1e-7 * normal()) - 1
-        : (Math.round(uniform(low, high) / Math.LN2) + 0.5) * Math.LN2 * (1 + 1e-7 * normal()),
+      name === "log"
+        ? 2 ** Math.round(uniform(-30, 30)) * Math.SQRT2 * (1 + 1e-7 * normal())
+        : name === "log1p"
+          ? 2 ** Math.round(uniform(-30, 30)) * Math.SQRT2 * (1 + 1e-7 * normal()) - 1
+          : (Math.round(uniform(low, high) / Math.LN2) + 0.5) * Math.LN2 * (1 + 1e-7 * normal()),
     );
   }
   const inRange = arrayOf(dtype, values).filter((x) => x >= low && x <= high && x !== 0);
@@ -171,6 +179,7 @@ const edges: Record<Dtype, Record<ElementaryFunction, [x: number, y: number][]>>
       [-1.0000001, NaN],
       [-3e38, NaN],
     ],
+    log: [[-(2 ** -149), NaN]],
   },
   float64: {
     exp: [
@@ -199,6 +208,7 @@ const edges: Record<Dtype, Record<ElementaryFunction, [x: number, y: number][]>>
       [-1e300, NaN],
       [-1 + 2 ** -53, Math.log1p(-1 + 2 ** -53)],
     ],
+    log: [[-5e-324, NaN]],
   },
 };
 const commonEdges: Record<ElementaryFunction, [x: number, y: number][]> = {
@@ -224,6 +234,14 @@ const commonEdges: Record<ElementaryFunction, [x: number, y: number][]> = {
   log1p: [
     [0, 0],
     [-1, -Infinity],
+    [Infinity, Infinity],
+    [-Infinity, NaN],
+    [NaN, NaN],
+  ],
+  log: [
+    [1, 0],
+    [0, -Infinity],
+    [-0, -Infinity],
     [Infinity, Infinity],
     [-Infinity, NaN],
     [NaN, NaN],

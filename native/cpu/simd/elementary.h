@@ -6,7 +6,7 @@
 
 namespace kullback {
 
-enum class Elementary : int32_t { kExp = 0, kExp2 = 1, kExpm1 = 2, kLog1p = 3 };
+enum class Elementary : int32_t { kExp = 0, kExp2 = 1, kExpm1 = 2, kLog1p = 3, kLog = 4 };
 
 }  // namespace kullback
 

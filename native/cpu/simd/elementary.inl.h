@@ -1,10 +1,11 @@
-// exp, expm1 and log1p over vectors, float32 and float64; exp2 is math/exp2.inl.h.
+// exp, expm1, log1p and log over vectors, float32 and float64; exp2 is math/exp2.inl.h.
 //   exp      x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), n by adding 1.5 * 2^23 (2^52)
 //   expm1    2 (2^(n-1) (r + r^2 P(r)) + (2^(n-1) - 1/2)), halved so that 2^n cannot overflow before the result does
+//   log      as log1p, of a number that is given as it is; subnormal ones are first multiplied by 2^64
 //   log1p    1 + x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)), s = f / (2 + f), with the rounding of 1 + x put back
-//   bound    exp 1.3 ulp, exp2 2.2 ulp (baseline 3), expm1 1.8 ulp, log1p 1 ulp, on every instruction set
+//   bound    exp 1.3 ulp, exp2 2.2 ulp (baseline 3), expm1 1.8 ulp, log1p 1 ulp, log 1 ulp, on every instruction set
 //            (test/parity/elementary.test.ts reads these numbers here)
-//   edges    exp overflows to inf and underflows gradually; NaN stays NaN; log1p(-1) = -inf, below NaN
+//   edges    exp overflows to inf and underflows gradually; NaN stays NaN; log1p(-1) = log(0) = -inf, below NaN
 //   source   Cody and Waite's reduction; P, Q by Remez exchange in 200-bit arithmetic; R: math/log_series.inl.h
 
 template <class V>
@@ -75,4 +76,22 @@ KULLBACK_INLINE V log1p(V x) {
   const V infinity = constant<V>(Bits::infinity);
   const V edge = select(equal(x, constant<V>(-1)), constant<V>(0) - infinity, constant<V>(Bits::nan));
   return select(less(constant<V>(-1), x), select(less(x, infinity), log, x), edge);
+}
+
+template <class V>
+KULLBACK_INLINE V log(V x) {
+  using Bits = FloatBits<Element<V>>;
+  const auto small = less(x, constant<V>(Bits::least_normal));
+  V mantissa;
+  const V k = split_exponent(select(small, x * constant<V>(18446744073709551616.0), x), mantissa) -
+              select(small, constant<V>(64), constant<V>(0));
+  const V f = mantissa - constant<V>(1);
+  const V s = f / (constant<V>(2) + f);
+  const V half_square = f * f * constant<V>(0.5);
+  const V tail = fma(s, half_square + log_series(s * s), k * constant<V>(Bits::log2_low));
+  const V log = fma(k, constant<V>(Bits::log2_high), f - (half_square - tail));
+  const V infinity = constant<V>(Bits::infinity);
+  const V edge = select(equal(x, constant<V>(0)), constant<V>(0) - infinity,
+                        select(equal(x, infinity), infinity, constant<V>(Bits::nan)));
+  return select(both(less(constant<V>(0), x), less(x, infinity)), log, edge);
 }
