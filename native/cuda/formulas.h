@@ -71,6 +71,12 @@ KULLBACK_INLINE double split_exponent(double x, double& mantissa) {
   return static_cast<double>(static_cast<int>(shifted >> 52) - 1023);
 }
 
+KULLBACK_INLINE float float_of_bits(uint32_t bits) { return __int_as_float(static_cast<int>(bits)); }
+KULLBACK_INLINE uint32_t bits_of_float(float x) { return static_cast<uint32_t>(__float_as_int(x)); }
+KULLBACK_INLINE float log(float x) { return ::logf(x); }
+KULLBACK_INLINE double log(double x) { return ::log(x); }
+
+#include "../math/half.inl.h"
 #include "../math/polynomial.inl.h"
 #include "../math/exp2.inl.h"
 #include "../math/log_series.inl.h"

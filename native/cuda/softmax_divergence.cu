@@ -1,6 +1,7 @@
 // The dispatcher of softmax_divergence on the GPU: rows to the device and back where they are not there already, and
 // which kernel takes them.
 #include "softmax_divergence.cuh"
+#include "softmax_divergence_probabilities.cuh"
 
 #include "../math/sum.h"
 #include "backend.h"
@@ -82,9 +83,11 @@ void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArg
 }
 
 template <class T>
-bool whole_vectors(const SoftmaxSide<T>& side) {
-  const auto aligned = [](const void* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; };
-  return aligned(side.logits) && aligned(side.gradient) && side.stride % kVector<T> == 0;
+bool whole_vectors(const SoftmaxSide<T>& side, int64_t element_bytes) {
+  const auto aligned = [&](const void* memory) {
+    return reinterpret_cast<uintptr_t>(memory) % (kVector<T> * static_cast<size_t>(element_bytes)) == 0;
+  };
+  return aligned(side.numbers) && aligned(side.gradient) && aligned(side.held) && side.stride % kVector<T> == 0;
 }
 
 template <class T>
@@ -92,16 +95,19 @@ class SoftmaxDivergence {
  public:
   SoftmaxDivergence(const Request& request, const kullback_control* control, Device& device)
       : request_(request), control_(control), device_(device), values_(static_cast<size_t>(request.rows)) {
-    const size_t student_bytes = static_cast<size_t>(request.student_stride) * sizeof(T);
-    const size_t teacher_bytes = static_cast<size_t>(request.teacher_stride) * sizeof(T);
-    const bool on_host = request.on_device == 0;
-    student_.logits = staging_.input(on_host ? request.student : nullptr, student_bytes);
-    teacher_.logits = staging_.input(on_host ? request.teacher : nullptr, teacher_bytes);
+    stage(student_, request.student, request.student_stride, request.student_gradient, request.student_log_prior,
+          false);
+    stage(teacher_, request.teacher, request.teacher_stride, request.teacher_gradient, request.teacher_log_prior,
+          request.one_teacher != 0);
     row_weights_ = staging_.input(request.row_weights, sizeof(double));
     grad_outputs_ = staging_.input(request.grad_outputs, sizeof(double));
     row_mask_ = staging_.input(request.row_mask, 1);
-    student_.gradient = staging_.output(on_host ? request.student_gradient : nullptr, student_bytes);
-    teacher_.gradient = staging_.output(on_host ? request.teacher_gradient : nullptr, teacher_bytes);
+    const bool on_host = request.on_device == 0;
+    student_.gradient =
+        staging_.output(on_host ? request.student_gradient : nullptr, row_bytes(request.student_stride));
+    teacher_.gradient =
+        staging_.output(on_host ? request.teacher_gradient : nullptr, row_bytes(request.teacher_stride));
+    divergences_ = staging_.output(request.divergences, sizeof(double));
     student_.log_sum_exp = staging_.output(request.student_log_sum_exp, sizeof(double));
     teacher_.log_sum_exp = staging_.output(request.teacher_log_sum_exp, sizeof(double));
     student_.entropy = staging_.output(request.student_entropy, sizeof(double));
@@ -111,33 +117,11 @@ class SoftmaxDivergence {
   }
 
   kullback_status run() {
-    const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
-    const int64_t rows_at_once = staging_.plan(std::min(request_.rows, rows_of_launch), kSlotBytes);
-    struct Pending {
-      int64_t first = 0, rows = 0;
-    } pending[Device::kSlots];
-    const auto finish = [&](unsigned index) {
-      if (pending[index].rows == 0) return;
-      const Slot& slot = device_.slot(index, staging_.bytes());
-      check(cudaStreamSynchronize(slot.stream), "computing softmax_divergence");
-      staging_.deliver(slot, pending[index].first, pending[index].rows);
-      pending[index].rows = 0;
-    };
-    unsigned index = 0;
-    for (int64_t first = 0; first < request_.rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
-      finish(index);
-      if (control_ != nullptr && control_->cancelled(control_->context) != 0) {
-        for (unsigned other = 0; other < Device::kSlots; ++other) finish(other);
-        return KULLBACK_CANCELLED;
-      }
-      const int64_t rows = std::min(rows_at_once, request_.rows - first);
-      const Slot& slot = device_.slot(index, staging_.bytes());
-      staging_.send(slot, first, rows);
-      launch_on(slot, first, rows);
-      staging_.fetch(slot);
-      pending[index] = {first, rows};
-    }
-    for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
+    kullback_status status = request_.teacher_in_probabilities != 0 ? check_probabilities() : KULLBACK_OK;
+    if (status != KULLBACK_OK) return status;
+    status = for_rows(staging_, request_.rows,
+                      [&](const Slot& slot, int64_t first, int64_t rows) { launch_on(slot, first, rows); });
+    if (status != KULLBACK_OK) return status;
     if (request_.values != nullptr) std::copy(values_.begin(), values_.end(), request_.values);
     if (request_.value != nullptr) *request_.value = sum_pairwise(values_.data(), request_.rows);
     return KULLBACK_OK;
@@ -145,21 +129,109 @@ class SoftmaxDivergence {
 
  private:
   struct StagedSide {
-    size_t logits, gradient, log_sum_exp, entropy;
+    size_t numbers, held, log_prior, gradient, log_sum_exp, entropy;
   };
 
-  SoftmaxSide<T> side(const Slot& slot, const StagedSide& staged, const void* logits, void* gradient, int64_t stride,
-                      double temperature, int64_t first) const {
-    SoftmaxSide<T> side = {};
-    side.logits = staging_.at<const T>(slot, staged.logits);
-    side.gradient = staging_.at<T>(slot, staged.gradient);
-    if (request_.on_device != 0) {
-      side.logits = static_cast<const T*>(logits) + first * stride;
-      side.gradient = gradient == nullptr ? nullptr : static_cast<T*>(gradient) + first * stride;
+  size_t row_bytes(int64_t stride) const { return static_cast<size_t>(stride * element_bytes(request_.dtype)); }
+
+  // The inputs of a side.
+  void stage(StagedSide& staged, const void* numbers, int64_t stride, const void* gradient, const double* log_prior,
+             bool one_row) {
+    const bool on_host = request_.on_device == 0;
+    const void* const host = on_host ? numbers : nullptr;
+    staged.numbers = one_row ? staging_.shared_input(host, row_bytes(stride)) : staging_.input(host, row_bytes(stride));
+    staged.held = staging_.input(on_host && request_.accumulate != 0 ? gradient : nullptr, row_bytes(stride));
+    staged.log_prior = staging_.shared_input(log_prior, static_cast<size_t>(request_.columns) * sizeof(double));
+  }
+
+  // launch(slot, first row, rows) for all rows, as many at a time as the slots hold.
+  template <class Launch>
+  kullback_status for_rows(RowStaging& staging, int64_t all_rows, const Launch& launch) {
+    const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
+    const int64_t rows_at_once = staging.plan(std::min(all_rows, rows_of_launch), kSlotBytes);
+    struct Pending {
+      int64_t first = 0, rows = 0;
+    } pending[Device::kSlots];
+    const auto finish = [&](unsigned index) {
+      if (pending[index].rows == 0) return;
+      const Slot& slot = device_.slot(index, staging.bytes());
+      check(cudaStreamSynchronize(slot.stream), "computing softmax_divergence");
+      staging.deliver(slot, pending[index].first, pending[index].rows);
+      pending[index].rows = 0;
+    };
+    unsigned index = 0;
+    for (int64_t first = 0; first < all_rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
+      finish(index);
+      if (control_ != nullptr && control_->cancelled(control_->context) != 0) {
+        for (unsigned other = 0; other < Device::kSlots; ++other) finish(other);
+        return KULLBACK_CANCELLED;
+      }
+      const int64_t rows = std::min(rows_at_once, all_rows - first);
+      const Slot& slot = device_.slot(index, staging.bytes());
+      staging.send(slot, first, rows);
+      launch(slot, first, rows);
+      staging.fetch(slot);
+      pending[index] = {first, rows};
     }
+    for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
+    return KULLBACK_OK;
+  }
+
+  // Before anything is written.
+  kullback_status check_probabilities() {
+    const bool on_host = request_.on_device == 0, one_row = request_.one_teacher != 0;
+    const int64_t all_rows = one_row ? std::min<int64_t>(1, request_.rows) : request_.rows;
+    std::vector<uint8_t> improper(static_cast<size_t>(all_rows));
+    RowStaging staging;
+    const size_t numbers = staging.input(on_host ? request_.teacher : nullptr, row_bytes(request_.teacher_stride));
+    const size_t mask = staging.input(one_row ? nullptr : request_.row_mask, 1);
+    const size_t result = staging.output(improper.data(), 1);
+    const kullback_status status = for_rows(staging, all_rows, [&](const Slot& slot, int64_t first, int64_t rows) {
+      ProbabilityArguments arguments = {};
+      arguments.numbers = on_host ? staging.at<const void>(slot, numbers)
+                                  : static_cast<const char*>(request_.teacher) +
+                                        static_cast<size_t>(first) * row_bytes(request_.teacher_stride);
+      arguments.storage = storage_of(request_.dtype);
+      arguments.rows = rows;
+      arguments.columns = request_.columns;
+      arguments.row_step = request_.teacher_stride;
+      arguments.row_mask = staging.at<const uint8_t>(slot, mask);
+      arguments.tolerance = KULLBACK_PROBABILITY_TOLERANCE * (element_bytes(request_.dtype) == 2 ? 10 : 1);
+      arguments.improper = staging.at<uint8_t>(slot, result);
+      SharedSize size;
+      const BlockTeam<kBlockThreads> team(size);
+      const LaunchShape shape = {dim3(static_cast<unsigned>(std::min(rows, kMostBlocks))), dim3(kBlockThreads),
+                                 size.bytes(), 1};
+      check(kullback::launch(improper_probabilities<T, kBlockThreads>, shape, slot.stream, arguments),
+            "launching improper_probabilities");
+    });
+    if (status != KULLBACK_OK) return status;
+    const bool proper = std::find(improper.begin(), improper.end(), 1) == improper.end();
+    return proper ? KULLBACK_OK : KULLBACK_BAD_VALUES;
+  }
+
+  SoftmaxSide<T> side(const Slot& slot, const StagedSide& staged, const void* numbers, void* gradient, int64_t stride,
+                      double temperature, bool one_row, int64_t first) const {
+    SoftmaxSide<T> side = {};
     side.stride = stride;
+    side.row_step = one_row ? 0 : stride;
+    if (request_.on_device == 0) {
+      side.numbers = staging_.at<const void>(slot, staged.numbers);
+      side.gradient = staging_.at<void>(slot, staged.gradient);
+      side.held = staging_.at<const void>(slot, staged.held);
+    } else {
+      const size_t begin = static_cast<size_t>(first) * row_bytes(stride);
+      side.numbers = static_cast<const char*>(numbers) + (one_row ? 0 : begin);
+      side.gradient = gradient == nullptr ? nullptr : static_cast<char*>(gradient) + begin;
+      side.held = request_.accumulate != 0 ? side.gradient : nullptr;
+    }
+    side.log_prior = staging_.at<const double>(slot, staged.log_prior);
     side.scale = softmax_scale<T>(temperature);
-    side.whole_vectors = whole_vectors(side);
+    side.temperature = static_cast<T>(temperature);
+    side.storage = storage_of(request_.dtype);
+    side.probabilities = &staged == &teacher_ && request_.teacher_in_probabilities != 0;
+    side.plain = side.storage == Storage::kSame && !side.probabilities && side.log_prior == nullptr;
+    side.whole_vectors = whole_vectors(side, element_bytes(request_.dtype));
     side.log_sum_exp = staging_.at<double>(slot, staged.log_sum_exp);
     side.entropy = staging_.at<double>(slot, staged.entropy);
     return side;
@@ -167,9 +239,10 @@ class SoftmaxDivergence {
 
   void launch_on(const Slot& slot, int64_t first, int64_t rows) const {
     const SoftmaxSide<T> student = side(slot, student_, request_.student, request_.student_gradient,
-                                        request_.student_stride, request_.student_temperature, first);
-    const SoftmaxSide<T> teacher = side(slot, teacher_, request_.teacher, request_.teacher_gradient,
-                                        request_.teacher_stride, request_.teacher_temperature, first);
+                                        request_.student_stride, request_.student_temperature, false, first);
+    const SoftmaxSide<T> teacher =
+        side(slot, teacher_, request_.teacher, request_.teacher_gradient, request_.teacher_stride,
+             request_.teacher_temperature, request_.one_teacher != 0, first);
     SoftmaxDivergenceArguments<T> arguments = {};
     arguments.divergence = divergence_of(request_.divergence, request_.parameter);
     const bool student_weighs = arguments.divergence.student_weighs;
@@ -182,6 +255,7 @@ class SoftmaxDivergence {
     arguments.grad_outputs = staging_.at<const double>(slot, grad_outputs_);
     arguments.scale = request_.scale;
     arguments.grad_output = request_.grad_output;
+    arguments.divergences = staging_.at<double>(slot, divergences_);
     arguments.values = staging_.at<double>(slot, row_values_);
     arguments.argmax_agreement = staging_.at<uint8_t>(slot, argmax_agreement_);
     switch (arguments.divergence.generator) {
@@ -202,7 +276,7 @@ class SoftmaxDivergence {
   std::vector<double> values_;
   RowStaging staging_;
   StagedSide student_, teacher_;
-  size_t row_weights_, row_mask_, grad_outputs_, argmax_agreement_, row_values_;
+  size_t row_weights_, row_mask_, grad_outputs_, divergences_, argmax_agreement_, row_values_;
 };
 
 }  // namespace
@@ -211,6 +285,8 @@ kullback_status softmax_divergence_cuda(const Request* request, const kullback_c
   return run_on(request->device, [&](Device& device) {
     switch (request->dtype) {
       case KULLBACK_FLOAT32:
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
         return SoftmaxDivergence<float>(*request, control, device).run();
       case KULLBACK_FLOAT64:
         return SoftmaxDivergence<double>(*request, control, device).run();

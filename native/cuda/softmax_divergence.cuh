@@ -22,9 +22,6 @@ template <template <class> class Formula_>
 struct Only {
   template <class T>
   static constexpr unsigned kWidth = kVector<T>;
-  template <class T, class Team>
-  static constexpr unsigned kThreadsAtOnce = sizeof(T) == 4 ? 640 : 320;
-
   template <class T>
   struct Formula {
     __device__ explicit Formula(const Divergence&) {}
@@ -35,12 +32,6 @@ struct Only {
 struct Generated {
   template <class T>
   static constexpr unsigned kWidth = 1;
-  // A warp's threads hold more, since each computes what one thread of a block computes for all.
-  template <class T, class Team>
-  static constexpr unsigned kThreadsAtOnce = sizeof(T) == 8             ? 320
-                                             : Team::kTeamsPerBlock > 1 ? 512
-                                                                        : 640;
-
   template <class T>
   struct Formula {
     Generator generator;
@@ -81,11 +72,14 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template k
     this->find_softmaxes();
     if (arguments_.weigher.entropy != nullptr || arguments_.other.entropy != nullptr) this->write_entropies();
     if (arguments_.argmax_agreement != nullptr) this->write_agreement();
-    const double value = divergence_and_gradients(slope);
+    double value = divergence_and_gradients(slope);
     this->clear(arguments_.weigher, slope == 0 ? 0 : arguments_.columns);
     this->clear(arguments_.other, slope == 0 ? 0 : arguments_.columns);
+    if (!team_.leads()) return;
     // Of nothing, the last rounding may leave less than nothing.
-    if (team_.leads()) arguments_.values[row_] = scale == 0 ? 0 : scale * (value < 0 ? 0 : value);
+    if (value < 0) value = 0;
+    if (arguments_.divergences != nullptr) arguments_.divergences[row_] = value;
+    arguments_.values[row_] = scale == 0 ? 0 : scale * value;
   }
 
  private:
@@ -214,10 +208,9 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template k
     sums.fold();
     team_.template reduce<Sum>(sums.total);
     if (slope != 0) {
-      write_mixture(arguments_.weigher, numbers_.weigher, maximum, sums.total[0],
-                    slope * mixture_slope(arguments_.divergence, arguments_.divergence.student_weighs));
-      write_mixture(arguments_.other, numbers_.other, maximum, sums.total[0],
-                    slope * mixture_slope(arguments_.divergence, !arguments_.divergence.student_weighs));
+      const bool student_weighs = arguments_.divergence.student_weighs;
+      write_mixture(maximum, sums.total[0], slope * mixture_slope(arguments_.divergence, student_weighs),
+                    slope * mixture_slope(arguments_.divergence, !student_weighs));
     }
     const double sum = sums.total[0];
     // A column that the one side lacks, where that is infinitely far; or no column that both have.
@@ -237,30 +230,35 @@ class RowDivergence : public SoftmaxRow<T, Team, kResident, Formulas::template k
     return device::power_of_e(log_mixture(weigher, other) - maximum);
   }
 
-  // slope (mixture - side) / T
-  __device__ void write_mixture(const SoftmaxSide<T>& side, const SideNumbers<T>& numbers, T maximum, double sum,
-                                double slope) const {
-    if (side.gradient == nullptr) return;
-    const T factor = T(1 / sum), scale = T(slope * inverse_temperature(side.scale));
-    const bool of_weigher = &side == &arguments_.weigher;
+  // slope (mixture - side) / T, of both sides at once, since a gradient may take its logits' place.
+  __device__ void write_mixture(T maximum, double sum, double weigher_slope, double other_slope) const {
+    const SoftmaxSide<T>&weigher_side = arguments_.weigher, &other_side = arguments_.other;
+    const T factor = T(1 / sum);
+    const T weigher_scale = T(weigher_slope * inverse_temperature(weigher_side.scale));
+    const T other_scale = T(other_slope * inverse_temperature(other_side.scale));
     this->for_each_vector([&](int64_t i) {
       T weigher[kWidth], other[kWidth];
       this->load_pair(i, weigher, other);
       for (unsigned k = 0; k < kWidth; ++k) {
         const T mixed = mixture(weigher[k], other[k], maximum) * factor;
-        weigher[k] = (mixed - this->probability(side, numbers, of_weigher ? weigher[k] : other[k])) * scale;
+        weigher[k] = (mixed - this->probability(weigher_side, numbers_.weigher, weigher[k])) * weigher_scale;
+        other[k] = (mixed - this->probability(other_side, numbers_.other, other[k])) * other_scale;
       }
-      this->store(side, i, weigher);
+      if (weigher_side.gradient != nullptr) this->store(weigher_side, i, weigher);
+      if (other_side.gradient != nullptr) this->store(other_side, i, other);
     });
   }
 };
 
-// Blocks that must fit a multiprocessor by their registers: two of a row each, where float32 lets them.
-template <class T, class Formulas, class Team>
-constexpr unsigned kBlocksAtOnce = Formulas::template kThreadsAtOnce<T, Team> / Team::kThreads;
+// Threads that must fit a multiprocessor by their registers: two blocks of a row each, where float32 lets them. A
+// warp's threads hold more, since each computes what one thread of a block computes for all.
+template <class T, class Team>
+constexpr unsigned kThreadsAtOnce = sizeof(T) == 8             ? 320
+                                    : Team::kTeamsPerBlock > 1 ? 512
+                                                               : 640;
 
 template <class T, class Formulas, class Team, bool kResident>
-__global__ void __launch_bounds__(Team::kThreads, kBlocksAtOnce<T, Formulas, Team>)
+__global__ void __launch_bounds__(Team::kThreads, kThreadsAtOnce<T, Team> / Team::kThreads)
     softmax_divergence(const __grid_constant__ SoftmaxDivergenceArguments<T> arguments) {
   SharedMemory arena;
   SoftmaxDivergenceShared<T, Team, kResident> shared(arena, columns_per_part<T>(arguments.columns, Cluster::size()));

@@ -5,7 +5,7 @@
 
 #include "../abi/kullback_backend.h"
 #include "../math/generator.h"
-#include "formulas.h"
+#include "stored.cuh"
 #include "team.h"
 
 namespace kullback {
@@ -19,11 +19,18 @@ constexpr unsigned kGroupVectors = 2;
 // One side of all rows.
 template <class T>
 struct SoftmaxSide {
-  const T* logits;  // [rows, stride]
-  T* gradient;      // [rows, stride] or NULL
+  const void* numbers;      // [rows, stride], or one row
+  void* gradient;           // [rows, stride] or NULL
+  const void* held;         // [rows, stride], what the gradient is added to; NULL: nothing
+  const double* log_prior;  // [columns] or NULL
   int64_t stride;
+  int64_t row_step;  // from one row's numbers to the next's; 0 for one row
   SoftmaxScale<T> scale;
-  bool whole_vectors;   // logits, gradient and stride are multiples of 16 bytes
+  T temperature;
+  Storage storage;
+  bool probabilities;
+  bool plain;           // the numbers are logits in T as they stand
+  bool whole_vectors;   // numbers, gradient and stride are multiples of a vector
   double* log_sum_exp;  // [rows] or NULL
   double* entropy;      // [rows] or NULL
 };
@@ -38,6 +45,7 @@ struct SoftmaxDivergenceArguments {
   double scale, grad_output;
   Divergence divergence;
   double* values;             // [rows]
+  double* divergences;        // [rows] or NULL
   uint8_t* argmax_agreement;  // [rows] or NULL
 };
 
@@ -122,12 +130,14 @@ class SoftmaxRow {
  protected:
   // Logits of a thread's vector that begins at column i of this part; -inf, which counts nothing, beyond its end.
   __device__ void load(const SoftmaxSide<T>& side, int64_t i, T (&to)[kWidth]) const {
-    const T* const from = side.logits + row_ * side.stride + begin_ + i;
-    if (side.whole_vectors && i + kWidth <= count_) {
-      const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(from);
-      for (unsigned k = 0; k < kWidth; ++k) to[k] = pack.element[k];
-    } else {
-      for (unsigned k = 0; k < kWidth; ++k) to[k] = i + k < count_ ? from[k] : T(-INFINITY);
+    const bool whole = side.whole_vectors && i + kWidth <= count_;
+    load_numbers(side.storage, side.numbers, row_ * side.row_step + begin_ + i, whole, count_ - i, to);
+    if (side.plain) return;
+    for (unsigned k = 0; k < kWidth && i + k < count_; ++k) {
+      if (side.probabilities) to[k] = device::log(to[k]);
+      if (side.log_prior != nullptr) {
+        to[k] = device::fma(T(side.log_prior[begin_ + i + k]), side.temperature, to[k]);
+      }
     }
   }
   __device__ static void load(const T* resident, int64_t i, T (&to)[kWidth]) {
@@ -148,17 +158,18 @@ class SoftmaxRow {
       load(arguments_.other, i, other);
     }
   }
+  // The gradient, added to what is held for it.
   __device__ void store(const SoftmaxSide<T>& side, int64_t i, const T (&from)[kWidth]) const {
-    T* const to = side.gradient + row_ * side.stride + begin_ + i;
-    if (side.whole_vectors && i + kWidth <= count_) {
-      Pack<T, kWidth> pack;
-      for (unsigned k = 0; k < kWidth; ++k) pack.element[k] = from[k];
-      *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
-    } else {
-      for (unsigned k = 0; k < kWidth; ++k) {
-        if (i + k < count_) to[k] = from[k];
-      }
+    const int64_t offset = row_ * side.stride + begin_ + i;
+    const bool whole = side.whole_vectors && i + kWidth <= count_;
+    T sum[kWidth];
+    for (unsigned k = 0; k < kWidth; ++k) sum[k] = from[k];
+    if (side.held != nullptr) {
+      T held[kWidth];
+      load_numbers(side.storage, side.held, offset, whole, count_ - i, held);
+      for (unsigned k = 0; k < kWidth; ++k) sum[k] += held[k];
     }
+    store_numbers(side.storage, side.gradient, offset, whole, count_ - i, sum);
   }
 
   // body(first column) for each vector of this thread's.
@@ -169,7 +180,13 @@ class SoftmaxRow {
 
   // Sends a thread's vector on its way to shared memory.
   __device__ void fetch(const SoftmaxSide<T>& side, T* resident, int64_t i) const {
-    const T* const from = side.logits + row_ * side.stride + begin_ + i;
+    if (!side.plain) {
+      T logits[kWidth];
+      load(side, i, logits);
+      keep(resident, i, logits);
+      return;
+    }
+    const T* const from = static_cast<const T*>(side.numbers) + row_ * side.row_step + begin_ + i;
     if (side.whole_vectors && i + kWidth <= count_) {
       copy_async<kWidth * sizeof(T)>(resident + i, from);
     } else {
@@ -326,12 +343,15 @@ class SoftmaxRow {
     if (team_.leads()) arguments_.argmax_agreement[row_] = sums == sums && first[0] == first[1] ? 1 : 0;
   }
 
-  // Zeros from column `from` to the end of the row's stride.
+  // Zeros from column `from` to the end of the row's stride, or what is held there.
   __device__ void clear(const SoftmaxSide<T>& side, int64_t from) const {
-    if (side.gradient == nullptr) return;
+    if (side.gradient == nullptr || side.held == side.gradient) return;
     const int64_t step = int64_t(team_.size()) * team_.parts();
     for (int64_t i = from + int64_t(team_.part()) * team_.size() + team_.rank(); i < side.stride; i += step) {
-      side.gradient[row_ * side.stride + i] = 0;
+      const int64_t offset = row_ * side.stride + i;
+      T number[1] = {0};
+      if (side.held != nullptr) load_numbers(side.storage, side.held, offset, true, 1, number);
+      store_numbers(side.storage, side.gradient, offset, true, 1, number);
     }
   }
 
@@ -340,8 +360,8 @@ class SoftmaxRow {
     clear(arguments_.other, 0);
     if (!team_.leads()) return;
     arguments_.values[row_] = 0;
-    for (double* statistic : {arguments_.weigher.log_sum_exp, arguments_.other.log_sum_exp, arguments_.weigher.entropy,
-                              arguments_.other.entropy}) {
+    for (double* statistic : {arguments_.divergences, arguments_.weigher.log_sum_exp, arguments_.other.log_sum_exp,
+                              arguments_.weigher.entropy, arguments_.other.entropy}) {
       if (statistic != nullptr) statistic[row_] = 0;
     }
     if (arguments_.argmax_agreement != nullptr) arguments_.argmax_agreement[row_] = 0;

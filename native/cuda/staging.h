@@ -1,5 +1,6 @@
-// RowStaging: the host's arrays of an operation, each with some bytes a row, on their way to the device and back, a
-// range of rows at a time. In a slot all inputs lie in front of all outputs, so that each direction is one copy.
+// RowStaging: the host's arrays of an operation, each with some bytes a row, or shared by all rows, on their way to the
+// device and back, a range of rows at a time. In a slot all inputs lie in front of all outputs, so that each direction
+// is one copy.
 #ifndef KULLBACK_CUDA_STAGING_H
 #define KULLBACK_CUDA_STAGING_H
 
@@ -28,19 +29,21 @@ class MemoryPlan {
 class RowStaging {
  public:
   // Both return what at() wants. All inputs come before the first output. A NULL array is none.
-  size_t input(const void* host, size_t row_bytes) { return add({host, nullptr, row_bytes, 0}); }
-  size_t output(void* host, size_t row_bytes) { return add({nullptr, host, row_bytes, 0}); }
+  size_t input(const void* host, size_t row_bytes) { return add({host, nullptr, row_bytes, 0, false}); }
+  size_t output(void* host, size_t row_bytes) { return add({nullptr, host, row_bytes, 0, false}); }
+  // An input that all rows share.
+  size_t shared_input(const void* host, size_t bytes) { return add({host, nullptr, bytes, 0, true}); }
 
   // Lays out slots for `rows` rows at a time: as many as `slot_bytes` hold, at least one. Returns their number.
   int64_t plan(int64_t rows, size_t slot_bytes) {
     size_t row_bytes = 1;
-    for (const Array& array : arrays_) row_bytes += array.used() ? array.row_bytes : 0;
+    for (const Array& array : arrays_) row_bytes += array.used() && !array.shared ? array.row_bytes : 0;
     const int64_t fitting = static_cast<int64_t>(slot_bytes / row_bytes);
     const int64_t rows_at_once = std::max<int64_t>(1, std::min(rows, fitting));
     MemoryPlan memory;
     for (Array& array : arrays_) {
       if (array.output != nullptr && outputs_begin_ == kNone) outputs_begin_ = memory.bytes();
-      if (array.used()) array.offset = memory.add(array.row_bytes * static_cast<size_t>(rows_at_once));
+      if (array.used()) array.offset = memory.add(array.bytes(rows_at_once));
     }
     bytes_ = memory.bytes();
     if (outputs_begin_ == kNone) outputs_begin_ = bytes_;
@@ -57,8 +60,8 @@ class RowStaging {
   void send(const Slot& slot, int64_t first, int64_t rows) const {
     for (const Array& array : arrays_) {
       if (array.input == nullptr) continue;
-      const auto* const from = static_cast<const char*>(array.input) + static_cast<size_t>(first) * array.row_bytes;
-      std::memcpy(slot.host + array.offset, from, static_cast<size_t>(rows) * array.row_bytes);
+      const size_t begin = array.shared ? 0 : static_cast<size_t>(first) * array.row_bytes;
+      std::memcpy(slot.host + array.offset, static_cast<const char*>(array.input) + begin, array.bytes(rows));
     }
     if (outputs_begin_ == 0) return;
     check(cudaMemcpyAsync(slot.device, slot.host, outputs_begin_, cudaMemcpyHostToDevice, slot.stream),
@@ -87,6 +90,8 @@ class RowStaging {
     const void* input;
     void* output;
     size_t row_bytes, offset;
+    bool shared;
+    size_t bytes(int64_t rows) const { return shared ? row_bytes : row_bytes * static_cast<size_t>(rows); }
     bool used() const { return input != nullptr || output != nullptr; }
   };
   size_t add(const Array& array) {
