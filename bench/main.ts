@@ -7,7 +7,7 @@ import { cudaTableHead, cudaTableRow, targetHead, targetRows, type CudaResults }
 import { tableHead, tableRow, type Results } from "./report.js";
 import { commit, save } from "./results.js";
 import { benchCuda, cudaDevice } from "./softmax-divergence-cuda.js";
-import { resultsOfVisit } from "./visit.js";
+import { NoVisit, resultsOfVisit } from "./visit.js";
 
 const usage = `Usage: npm run bench -- softmax-divergence [options]
 
@@ -145,7 +145,8 @@ function mainCuda(results: CudaResults): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof KullbackError)) throw error;
-  process.stderr.write(`${error.name}: ${error.message}\n`);
+  if (error instanceof NoVisit) process.stderr.write(`${error.message}\n`);
+  else if (error instanceof KullbackError) process.stderr.write(`${error.name}: ${error.message}\n`);
+  else throw error;
   process.exitCode = 1;
 }

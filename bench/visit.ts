@@ -10,8 +10,13 @@ type NativeLine =
   Pick<CudaResults, "device" | "quick"> | { rows: number; columns: number; milliseconds: CudaMilliseconds };
 type TorchLine = TorchIntroduction | TorchTimes;
 
+/** What is no folder of a visit, or of one whose bench has failed. */
+export class NoVisit extends Error {}
+
 /** The results of a visit. Throws where the folder holds none. */
 export function resultsOfVisit(folder: string): CudaResults {
+  if (!existsSync(join(folder, "bench.txt")))
+    throw new NoVisit(`${folder} holds no bench.txt of a visit to a GPU`);
   const file = (name: string): string =>
     existsSync(join(folder, name)) ? readFileSync(join(folder, name), "utf8").trim() : "";
   const text = file("bench.txt");
@@ -47,7 +52,7 @@ function ofNativeBench(lines: NativeLine[], date: string): CudaResults {
     if ("device" in line) Object.assign(results, line);
     else results.sizes.push(cudaSize(line.rows, line.columns, line.milliseconds));
   }
-  if (results.device.name === "") throw new Error("the visit's bench.txt holds no results");
+  if (results.device.name === "") throw new NoVisit("the visit's bench.txt holds no results");
   return results;
 }
 

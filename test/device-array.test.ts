@@ -211,6 +211,33 @@ if (!backends.includes("cuda")) {
     t.is(stdout, "1 4194304\n1\n0 0\n0 true\n", stderr);
   });
 
+  test("the garbage collector knows of the memory, and that it has gone", async (t) => {
+    const program = `import { DeviceArray } from "kullback";
+      import { loadAddon } from "./dist/lib/backend/load.js";
+      import { setTimeout } from "node:timers/promises";
+      DeviceArray.alloc(1, "float32").dispose();
+      const external = () => loadAddon().addon.deviceHeld(0)[2];
+      const near = (bytes) => Math.abs(external() - before - bytes) < 1e6;
+      globalThis.gc();
+      const before = external();
+      const array = DeviceArray.alloc(1 << 24, "float32");
+      const part = array.subarray(1);
+      console.log(near(4 << 24));
+      array.dispose();
+      console.log(near(4 << 24));
+      part.dispose();
+      part.dispose();
+      console.log(near(0));
+      (() => { for (let i = 0; i < 10; i++) DeviceArray.alloc(1 << 20, "float64"); })();
+      for (let i = 0; i < 50 && !near(0); i++) { globalThis.gc(); await setTimeout(10); }
+      console.log(near(0));`;
+    const { stdout, stderr } = await runModule(program, {
+      env: { KULLBACK_CUDA_LIBRARY: process.env.KULLBACK_CUDA_LIBRARY ?? "" },
+      flags: ["--expose-gc"],
+    });
+    t.is(stdout, "true\ntrue\ntrue\ntrue\n", stderr);
+  });
+
   test("what a call that fails had made goes back at once", async (t) => {
     const program = `import { DeviceArray, memoryInfo, softmaxDivergence, softmaxDivergenceAsync } from "kullback";
       const rows = { data: DeviceArray.from(new Float32Array(3000)), shape: [3, 1000] };

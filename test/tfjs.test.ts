@@ -146,3 +146,18 @@ test.serial("bad tensors and options are named", (t) => {
   t.throws(() => softmaxDivergence(student, teacher, { temperature: 0 }), { instanceOf: OptionError });
   t.throws(() => softmaxDivergence(student, teacher, { out: {} } as object), { instanceOf: OptionError });
 });
+
+for (const backend of backends) {
+  test(`${backend}: onBackend is told who computed, once an evaluation`, (t) => {
+    const seen: string[] = [];
+    const [student, teacher] = [wave(2, 5, 0), wave(2, 5, 1)];
+    const options = { backend, onBackend: (name: string) => seen.push(name) } as const;
+    softmaxDivergence(student, teacher, options);
+    tf.grad((x) => softmaxDivergence(x, teacher, options))(student);
+    t.deepEqual(seen, [backend, backend]);
+    t.throws(() => softmaxDivergence(student, teacher, { onBackend: "cpu" as never }), {
+      instanceOf: OptionError,
+      message: 'options.onBackend is "cpu"; it must be a function',
+    });
+  });
+}

@@ -4,7 +4,8 @@
 // made in the forward pass. On the tfjs CPU backend tensors are read where they lie; others are copied by dataSync().
 import { customGrad, expandDims, mul, Tensor, tensor, tidy } from "@tensorflow/tfjs-core";
 import { describe } from "../arrays.js";
-import { DtypeError } from "../errors.js";
+import type { BackendName } from "../backend/table.js";
+import { DtypeError, OptionError } from "../errors.js";
 import { requireOptions, requireSubset } from "../options.js";
 import {
   softmaxDivergenceOptionNames,
@@ -17,12 +18,18 @@ import {
 export type TfjsSoftmaxDivergenceOptions = Omit<
   SoftmaxDivergenceOptions,
   "gradOutput" | "out" | "statistics"
->;
+> & {
+  /** Called with the backend that has computed, as often as tfjs evaluates the loss. */
+  onBackend?: (backend: BackendName) => void;
+};
 
 // The adapter decides the others itself.
-const optionNames = softmaxDivergenceOptionNames.filter(
-  (name) => name !== "gradOutput" && name !== "out" && name !== "statistics",
-);
+const optionNames = [
+  ...softmaxDivergenceOptionNames.filter(
+    (name) => name !== "gradOutput" && name !== "out" && name !== "statistics",
+  ),
+  "onBackend",
+] as const;
 
 /**
  * The divergence between the softmaxes of two logits tensors along their last axis, differentiable by tfjs: a scalar,
@@ -42,11 +49,15 @@ export function softmaxDivergence(
   teacher: Tensor,
   options: TfjsSoftmaxDivergenceOptions = {},
 ): Tensor {
-  const { gradients = ["student"], ...rest } = requireOptions("options", options, optionNames);
+  const { gradients = ["student"], onBackend, ...rest } = requireOptions("options", options, optionNames);
+  if (onBackend !== undefined && typeof onBackend !== "function") {
+    throw new OptionError(`options.onBackend is ${describe(onBackend)}; it must be a function`);
+  }
   requireSubset("options.gradients", gradients, ["student", "teacher"]);
   const tensors = { student: logits("student", student), teacher: logits("teacher", teacher) };
   const differentiable = (["student", "teacher"] as const).filter((side) => gradients.includes(side));
-  const evaluate = (): { value: Tensor; pulls: Tensor[] } => evaluated(tensors, { ...rest, gradients });
+  const evaluate = (): { value: Tensor; pulls: Tensor[] } =>
+    evaluated(tensors, { ...rest, gradients }, onBackend);
   if (differentiable.length === 0) return tidy(() => evaluate().value);
 
   const differentiated = customGrad((...inputs) => {
@@ -72,6 +83,7 @@ function logits(name: Side, given: Tensor): Tensor {
 function evaluated(
   { student, teacher }: Record<Side, Tensor>,
   options: SoftmaxDivergenceOptions & { gradients: readonly Side[] },
+  onBackend: TfjsSoftmaxDivergenceOptions["onBackend"],
 ): { value: Tensor; pulls: Tensor[] } {
   const rows = ({ shape }: Tensor, data: Float32Array): { data: Float32Array; shape: number[] } => ({
     data,
@@ -82,6 +94,7 @@ function evaluated(
     rows(teacher, teacher.dataSync<"float32">()),
     options,
   );
+  onBackend?.(result.backend);
   const pulls = [
     ...(result.gradients.student ? [tensor(result.gradients.student, student.shape)] : []),
     ...(result.gradients.teacher ? [tensor(result.gradients.teacher, teacher.shape)] : []),

@@ -105,7 +105,7 @@ export interface Addon {
   deviceReadAsync(callback: JobCallback, device: number, array: DeviceHandle, to: StoredArray): () => void;
   deviceDispose(array: DeviceHandle): void;
   deviceTrim(device: number): void;
-  deviceHeld(device: number): [arrays: number, bytes: number];
+  deviceHeld(device: number): [arrays: number, bytes: number, external: number];
   /** For benches: reads two float32 arrays, and writes their sum where there is a third; all but up to three elements. */
   cudaMemoryLimit(
     device: number,

@@ -20,7 +20,7 @@ export function findBackend(name: BackendName): Found {
   let answer = found.get(name);
   if (answer === undefined) {
     answer = open(name);
-    found.set(name, answer);
+    if (!isTransient(answer)) found.set(name, answer);
   }
   return answer;
 }
@@ -42,15 +42,26 @@ function open(name: BackendName): Found {
 
 let cuda: FoundCuda | undefined;
 
-/** What looking for CUDA has found; looks the first time. */
+/** What looking for CUDA has found; looks the first time, and again where only memory was wanting. */
 export function foundCuda(): FoundCuda {
-  cuda ??= openCuda(loseCuda);
+  if (cuda === undefined || isTransient(cuda)) {
+    lost = undefined;
+    const answer = openCuda(loseCuda);
+    // A device that was lost meanwhile stays lost.
+    cuda = lost ?? answer;
+  }
   return cuda;
+}
+
+let lost: FoundCuda | undefined;
+
+function isTransient(answer: FoundCuda): boolean {
+  return answer.transient === true;
 }
 
 // From now on CUDA counts as missing: "auto" goes on with the next backend.
 function loseCuda(attempt: BackendAttempt): void {
-  cuda = { attempts: [attempt] };
+  cuda = lost = { attempts: [attempt] };
   found.set("cuda", cuda);
   automatic = undefined;
 }
@@ -63,6 +74,9 @@ export function backendFromEnvironment(): BackendChoice {
 }
 
 let automatic: Backend | undefined;
+// Looking for CUDA anew takes a call to the driver and a first row, which calls that do without it should not all pay.
+const betweenLooks = 1000;
+let lookAgain = Infinity;
 
 /**
  * The backend for a call. "auto" (the default) is KULLBACK_BACKEND where that is set, and otherwise the first of cuda,
@@ -70,8 +84,9 @@ let automatic: Backend | undefined;
  */
 export function chooseBackend(choice: BackendChoice = "auto"): Backend {
   if (choice !== "auto") return named(requireOneOf("options.backend", choice, backendChoices) as BackendName);
-  if (automatic === undefined) {
+  if (automatic === undefined || performance.now() > lookAgain) {
     const wanted = backendFromEnvironment();
+    lookAgain = Infinity;
     automatic = wanted === "auto" ? firstAvailable() : named(wanted);
   }
   return automatic;
@@ -88,6 +103,7 @@ function firstAvailable(): Backend {
   for (const name of backendNames) {
     const answer = findBackend(name);
     if (answer.backend !== undefined) return answer.backend;
+    if (isTransient(answer)) lookAgain = performance.now() + betweenLooks;
     attempts.push(...answer.attempts);
   }
   throw new BackendUnavailableError("no backend can run here:", attempts);

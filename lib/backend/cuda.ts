@@ -20,6 +20,8 @@ export interface FoundCuda {
   onError?: (error: CudaError) => void;
   /** Throws CudaError unless the device computes a first row right; asks a device once. */
   trust?: (device: number) => void;
+  /** What failed may not fail the next time: for want of memory, which others may give back. */
+  transient?: boolean;
   attempts: BackendAttempt[];
 }
 
@@ -67,27 +69,42 @@ function tryDevice(
   if (typeof devices === "string") return devices;
   try {
     const device = addon.cudaDevice(0);
+    const trusted = new Set<number>();
     const onError = (): void => {
       // Most errors are one call's; one that has poisoned the device's context shows in the next question.
-      try {
-        addon.cudaDevice(0);
-      } catch (error) {
-        onLost({ backend: "cuda", reason: (error as Error).message });
+      // Asked of those alone that are in use, since the question makes a device ready, which takes its memory.
+      for (const index of trusted) {
+        try {
+          addon.cudaDevice(index);
+        } catch (error) {
+          if (isOutOfMemory(error)) continue;
+          onLost({ backend: "cuda", reason: (error as Error).message });
+          return;
+        }
       }
     };
     const backend = cudaBackend(addon, onError);
-    const trusted = new Set<number>();
     const trust = (index: number): void => {
       if (trusted.has(index)) return;
-      selfTest(backend, index);
       trusted.add(index);
+      try {
+        selfTest(backend, index);
+      } catch (error) {
+        trusted.delete(index);
+        throw error;
+      }
     };
     trust(0);
     Object.assign(found, { backend, device, devices, onError, trust });
     return undefined;
   } catch (error) {
+    found.transient = isOutOfMemory(error);
     return (error as Error).message;
   }
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "ERR_KULLBACK_OUT_OF_MEMORY";
 }
 
 // One row against the reference, before anybody's data is trusted to the device.

@@ -69,7 +69,8 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
     status = attempt();  // for what it says
   }
   throw_unless_ok(info.Env(), status, cuda);
-  return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes), 0, length, type});
+  return wrap(info.Env(), {std::make_shared<DeviceMemory>(device, memory, bytes),
+                           std::make_shared<Charge>(info.Env(), bytes), 0, length, type});
 }
 
 // deviceSlice(array, begin, length): shares its memory.
@@ -78,7 +79,8 @@ Napi::Value slice(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 1, nullptr);
   const int64_t begin = arguments.count("begin"), length = arguments.count("length");
   if (begin > range.length || length > range.length - begin) throw argument_error(info.Env(), "beyond the array's end");
-  return wrap(info.Env(), {range.memory, range.offset + begin * element_bytes(range.type), length, range.type});
+  return wrap(info.Env(),
+              {range.memory, range.charge, range.offset + begin * element_bytes(range.type), length, range.type});
 }
 
 // deviceWrite(array, from)
@@ -128,7 +130,10 @@ Napi::Value read_async(const Napi::CallbackInfo& info) {
 // deviceDispose(array): what still works on it works on.
 Napi::Value dispose(const Napi::CallbackInfo& info) {
   DeviceRange* const range = device_range_of(info.Env(), info[0]);
-  if (range != nullptr) range->memory.reset();
+  if (range != nullptr) {
+    range->memory.reset();
+    range->charge.reset();
+  }
   return info.Env().Undefined();
 }
 
@@ -140,12 +145,16 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// deviceHeld(device): [allocations, bytes] of all DeviceArrays of the process.
+// deviceHeld(device): [allocations, bytes] of all DeviceArrays of the process, and the bytes outside of its heap that
+// this environment's garbage collector knows of.
 Napi::Value held(const Napi::CallbackInfo& info) {
   const int64_t device = Arguments(info, 0, nullptr).cuda_device();
-  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  Napi::Array result = Napi::Array::New(info.Env(), 3);
   result[0u] = static_cast<double>(held_on(device).allocations.load());
   result[1u] = static_cast<double>(held_on(device).bytes.load());
+  int64_t external = 0;
+  napi_adjust_external_memory(info.Env(), 0, &external);
+  result[2u] = static_cast<double>(external);
   return result;
 }
 
@@ -161,6 +170,16 @@ DeviceMemory::~DeviceMemory() {
   held_on(device_).allocations -= 1;
   held_on(device_).bytes -= bytes_;
   cuda_backend()->devices->release(static_cast<int32_t>(device_), memory_);
+}
+
+Charge::Charge(napi_env env, int64_t bytes) : env_(env), bytes_(bytes) {
+  int64_t all = 0;
+  napi_adjust_external_memory(env_, bytes_, &all);
+}
+
+Charge::~Charge() {
+  int64_t all = 0;
+  napi_adjust_external_memory(env_, -bytes_, &all);
 }
 
 DeviceRange* device_range_of(napi_env env, napi_value value) {

@@ -28,8 +28,23 @@ class DeviceMemory {
   const int64_t bytes_;
 };
 
+// The bytes of an allocation as JavaScript's garbage collector counts them, which sees none of a device's memory by
+// itself. Shared by an environment's ranges alone, since only that environment's thread may give them up.
+class Charge {
+ public:
+  Charge(napi_env env, int64_t bytes);
+  Charge(const Charge&) = delete;
+  Charge& operator=(const Charge&) = delete;
+  ~Charge();
+
+ private:
+  const napi_env env_;
+  const int64_t bytes_;
+};
+
 struct DeviceRange {
   std::shared_ptr<DeviceMemory> memory;  // NULL once disposed of
+  std::shared_ptr<Charge> charge;        // likewise
   int64_t offset;                        // in bytes
   int64_t length;                        // in elements
   napi_typedarray_type type;

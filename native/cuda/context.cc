@@ -1,14 +1,18 @@
 #include "context.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <new>
+#include <thread>
 
 namespace kullback {
 namespace {
 
 // A slot as large is worth keeping between calls.
 constexpr size_t kKeptBytes = size_t{64} << 20;
+// Between two looks at whether a job was aborted. A launch takes from some microseconds to some milliseconds.
+constexpr std::chrono::microseconds kBetweenLooks{50};
 
 std::string& last_text() {
   static thread_local std::string text;
@@ -41,6 +45,24 @@ void check(cudaError_t error, const char* what) {
   const kullback_status status = error == cudaErrorMemoryAllocation ? KULLBACK_OUT_OF_MEMORY : KULLBACK_DEVICE_ERROR;
   throw CudaFailure{status, std::string(what) + ": " + cudaGetErrorName(error) + " (" + std::to_string(error) +
                                 "): " + cudaGetErrorString(error)};
+}
+
+void record(const Slot& slot, const char* what) { check(cudaEventRecord(slot.done, slot.stream), what); }
+
+bool wait(const Slot& slot, const kullback_control* control, const char* what) {
+  bool aborted = false;
+  // Without anybody who could abort, or once one has, the driver wakes this thread.
+  while (control != nullptr && !aborted) {
+    const cudaError_t state = cudaEventQuery(slot.done);
+    if (state != cudaErrorNotReady) {
+      check(state, what);
+      return false;
+    }
+    aborted = control->cancelled(control->context) != 0;
+    if (!aborted) std::this_thread::sleep_for(kBetweenLooks);
+  }
+  check(cudaEventSynchronize(slot.done), what);
+  return aborted;
 }
 
 int device_count() {
@@ -124,6 +146,9 @@ Slot& Device::slot(unsigned index, size_t bytes) {
   if (slot.stream == nullptr) {
     check(cudaStreamCreateWithFlags(&slot.stream, cudaStreamNonBlocking), "creating a stream");
   }
+  if (slot.done == nullptr) {
+    check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming | cudaEventBlockingSync), "creating an event");
+  }
   if (slot.bytes < bytes) {
     release(slot);
     slot.device = static_cast<char*>(allocate(bytes));
@@ -162,7 +187,7 @@ void Device::release_large_slots() {
 bool Device::works_after(const CudaFailure& failure) {
   if (cudaDeviceSynchronize() == cudaSuccess) return true;
   const std::lock_guard<std::mutex> lock(poison_mutex_);
-  poison_ = "the device is lost to this process since an earlier error: " + failure.text;
+  poison_ = "device " + std::to_string(index_) + " is lost to this process since an earlier error: " + failure.text;
   return false;
 }
 

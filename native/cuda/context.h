@@ -33,10 +33,17 @@ void check(cudaError_t error, const char* what);
 // to the device and comes back passes through the pinned one, so that copies run beside kernels.
 struct Slot {
   cudaStream_t stream = nullptr;
+  cudaEvent_t done = nullptr;  // what the stream was given last, where that has been recorded
   char* host = nullptr;
   char* device = nullptr;
   size_t bytes = 0;
 };
+
+// Marks the end of what the slot's stream was given so far.
+void record(const Slot& slot, const char* what);
+// Sleeps until that end, and hears of an abort meanwhile: returns whether there was one. What was launched has ended in
+// either case.
+bool wait(const Slot& slot, const kullback_control* control, const char* what);
 
 class Device {
  public:

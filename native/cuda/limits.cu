@@ -24,7 +24,8 @@ kullback_status run_limit(int32_t index, int64_t threads, const char* what, cons
     const size_t warps = static_cast<size_t>(blocks) * kThreads / kWarpSize;
     const Slot& slot = device.slot(0, warps * sizeof(float));
     check(launch(blocks, reinterpret_cast<float*>(slot.device), slot.stream), what);
-    check(cudaStreamSynchronize(slot.stream), what);
+    record(slot, what);
+    wait(slot, nullptr, what);
     return KULLBACK_OK;
   });
 }

@@ -152,29 +152,29 @@ class SoftmaxDivergence {
     struct Pending {
       int64_t first = 0, rows = 0;
     } pending[Device::kSlots];
+    bool aborted = false;
     const auto finish = [&](unsigned index) {
       if (pending[index].rows == 0) return;
       const Slot& slot = device_.slot(index, staging.bytes());
-      check(cudaStreamSynchronize(slot.stream), "computing softmax_divergence");
-      staging.deliver(slot, pending[index].first, pending[index].rows);
+      aborted = wait(slot, aborted ? nullptr : control_, "computing softmax_divergence") || aborted;
+      if (!aborted) staging.deliver(slot, pending[index].first, pending[index].rows);
       pending[index].rows = 0;
     };
     unsigned index = 0;
     for (int64_t first = 0; first < all_rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
       finish(index);
-      if (control_ != nullptr && control_->cancelled(control_->context) != 0) {
-        for (unsigned other = 0; other < Device::kSlots; ++other) finish(other);
-        return KULLBACK_CANCELLED;
-      }
+      aborted = aborted || (control_ != nullptr && control_->cancelled(control_->context) != 0);
+      if (aborted) break;
       const int64_t rows = std::min(rows_at_once, all_rows - first);
       const Slot& slot = device_.slot(index, staging.bytes());
       staging.send(slot, first, rows);
       launch(slot, first, rows);
       staging.fetch(slot);
+      record(slot, "computing softmax_divergence");
       pending[index] = {first, rows};
     }
     for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
-    return KULLBACK_OK;
+    return aborted ? KULLBACK_CANCELLED : KULLBACK_OK;
   }
 
   // Before anything is written.

@@ -128,9 +128,46 @@ if (backendInfo().cuda?.device.emulated === true) {
     t.like(JSON.parse(first!), { name: "CudaError", code: "ERR_KULLBACK_CUDA" }, stderr);
     t.regex(first!, /cudaErrorLaunchFailure \(719\)/);
     t.like(JSON.parse(second!), { name: "BackendUnavailableError" });
-    t.regex(second!, /the device is lost to this process since an earlier error/);
+    t.regex(second!, /device 0 is lost to this process since an earlier error/);
     t.is(after, "cpu cpu");
     t.like(JSON.parse(last!), { name: "BackendUnavailableError" });
+  });
+
+  test("a device that is lost is named, whichever it is", async (t) => {
+    const { stdout, stderr } = await runModule(
+      // A device's first use is a launch of its own: the fourth is that of the call for device 1.
+      program(`softmaxDivergence(small, small, { backend: "cuda" });
+               try { softmaxDivergence(small, small, { backend: "cuda", device: 1 }); } catch (error) { tell(error); }
+               try { softmaxDivergence(small, small, { backend: "cuda" }); } catch (error) { tell(error); }`),
+      { env: { ...library, KULLBACK_EMULATOR: "devices=2,lose=4" } },
+    );
+    const [first, second] = stdout.trim().split("\n");
+    t.regex(first!, /cudaErrorLaunchFailure \(719\)/, stderr);
+    t.like(JSON.parse(second!), { name: "BackendUnavailableError" });
+    t.regex(second!, /device 1 is lost to this process since an earlier error/);
+  });
+
+  test("memory that is wanting at the first use is looked for again at the next", async (t) => {
+    const { stdout, stderr } = await runModule(
+      program(`try { softmaxDivergence(small, small, { backend: "cuda" }); } catch (error) { tell(error); }
+               console.log(softmaxDivergence(small, small, { backend: "cuda" }).backend);`),
+      { env: { ...library, KULLBACK_EMULATOR: "deny=1" } },
+    );
+    const [error, backend] = stdout.trim().split("\n");
+    t.like(JSON.parse(error!), { name: "BackendUnavailableError" }, stderr);
+    t.regex(error!, /asked for \d+ bytes of device memory/);
+    t.is(backend, "cuda", stderr);
+  });
+
+  test("calls that name no backend do without CUDA for a second where its memory is wanting", async (t) => {
+    const { stdout, stderr } = await runModule(
+      program(`const backend = () => softmaxDivergence(small, small).backend;
+               const seen = [backend(), backend()];
+               await new Promise((resolve) => setTimeout(resolve, 1100));
+               console.log(seen, backend());`),
+      { env: { ...library, KULLBACK_EMULATOR: "deny=1", KULLBACK_BACKEND: "" } },
+    );
+    t.is(stdout, "[ 'cpu', 'cpu' ] cuda\n", stderr);
   });
 
   test("each of several devices is tested before its first use, and arrays stay with theirs", async (t) => {

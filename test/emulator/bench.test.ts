@@ -100,6 +100,12 @@ for (const [machine, node] of [
   });
 }
 
+test("a folder that no visit has left is one line, and an end with 1", async (t) => {
+  const { code, stderr } = await bench("--from", "no-such-folder");
+  t.is(code, 1);
+  t.is(stderr, "no-such-folder holds no bench.txt of a visit to a GPU\n");
+});
+
 test("a visit to a machine without torch says so, and passes", async (t) => {
   const out = mkdtempSync(join(tmpdir(), "kullback-visit-"));
   writeFileSync(join(out, "python3"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });

@@ -31,10 +31,11 @@ struct Settings {
   int devices = 1;                  // all alike
   unsigned largest_cluster = 16;    // that fits, where the device has clusters
   size_t memory = size_t{8} << 30;  // bytes that the device has
-  int lose = 0;                     // which launch, counted from 1, poisons the context; 0: none
+  int lose = 0;                     // which launch, counted from 1, costs the device that it is for; 0: none
+  int deny = 0;                     // so many allocations of device memory are refused, the first ones
 };
 // As KULLBACK_EMULATOR has them when they are first asked for:
-// order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100,devices=2,cluster=8,lose=2
+// order=reverse,seed=3,copies=early,streams=eager,sm=80,memory=100,devices=2,cluster=8,lose=2,deny=1
 Settings& settings();
 
 struct Launch {

@@ -22,6 +22,7 @@ struct EmulatedEvent {
   EmulatedStream* stream = nullptr;
 };
 struct EmulatedStream {
+  int device = 0;
   std::deque<std::function<void()>> work;
 };
 
@@ -31,13 +32,14 @@ using kullback::emulator::settings;
 
 auto& streams = *new std::set<EmulatedStream*>;
 auto& default_stream = *new EmulatedStream;
+int refused = 0;  // allocations, of settings().deny
 auto& device_memory = *new std::map<const char*, size_t>;
 size_t allocated = 0, pooled = 0;  // the latter is part of the former
 auto& shared_limit = *new std::map<const void*, int>;
 auto& large_clusters = *new std::set<const void*>;  // kernels that opted in
 thread_local cudaError_t last = cudaSuccess;
 thread_local int current_device = 0;
-bool poisoned = false;  // by settings().lose: every synchronisation fails from then on
+int poisoned = -1;  // the device that settings().lose has cost: every synchronisation with it fails from then on
 auto& text = *new std::string;
 
 // Of the thread that is in one of the functions below.
@@ -65,7 +67,7 @@ void step(EmulatedStream* s) {
 }
 cudaError_t drain(EmulatedStream* s) {
   while (!s->work.empty()) step(s);
-  if (poisoned) last = cudaErrorLaunchFailure;
+  if (s->device == poisoned) last = cudaErrorLaunchFailure;
   return last;
 }
 void enqueue(cudaStream_t s, std::function<void()> work) {
@@ -138,7 +140,7 @@ cudaError_t submit(Launch launch, cudaStream_t stream, Body body) {
   note_coverage(launch.kernel);
   if (++launches == settings().lose) {
     text = "unspecified launch failure";
-    poisoned = true;
+    poisoned = current_device;
   }
   if (const char* why = refuse(launch)) {
     text = std::string(launch.kernel) + ": invalid launch: " + why;
@@ -239,8 +241,10 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 cudaError_t cudaDeviceSynchronize() {
   const Turn turn;
-  drain(&default_stream);
-  for (auto* s : streams) drain(s);
+  if (default_stream.device == current_device) drain(&default_stream);
+  for (auto* s : streams) {
+    if (s->device == current_device) drain(s);
+  }
   return last;
 }
 // What still is to happen to it is a use after free.
@@ -259,6 +263,10 @@ static cudaError_t release(void* p) {
 }
 cudaError_t cudaMalloc(void** p, size_t n) {
   const Turn turn;
+  if (refused < settings().deny) {
+    ++refused;
+    return set(cudaErrorMemoryAllocation);
+  }
   if (n > settings().memory - allocated || posix_memalign(p, 256, n ? n : 1)) return set(cudaErrorMemoryAllocation);
   memset(*p, 0xff, n);
   device_memory[static_cast<char*>(*p)] = n;
@@ -336,6 +344,7 @@ cudaError_t cudaMemset(void* d, int v, size_t n) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
   const Turn turn;
   streams.insert(*s = new EmulatedStream);
+  (*s)->device = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
@@ -376,11 +385,15 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   const Turn turn;
   while (!*e->done) step(e->stream);
+  if (e->stream != nullptr && e->stream->device == poisoned) last = cudaErrorLaunchFailure;
   return last;
 }
+// A device works on, so with each question a piece of the stream's work gets done.
 cudaError_t cudaEventQuery(cudaEvent_t e) {
   const Turn turn;
-  return *e->done ? cudaSuccess : cudaErrorNotReady;
+  if (*e->done) return cudaEventSynchronize(e);
+  step(e->stream);
+  return cudaErrorNotReady;
 }
 cudaError_t kullback_set_function_attribute(const void* f, cudaFuncAttribute a, int v) {
   const Turn turn;

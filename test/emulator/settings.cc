@@ -42,6 +42,8 @@ void set(Settings& settings, const std::string& key, const std::string& value) {
     settings.largest_cluster = unsigned(atoi(value.c_str()));
   } else if (key == "lose") {
     settings.lose = atoi(value.c_str());
+  } else if (key == "deny") {
+    settings.deny = atoi(value.c_str());
   } else if (!key.empty()) {
     refuse(key, value);
   }
