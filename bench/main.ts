@@ -10,6 +10,7 @@ import { benchCuda, cudaDevice } from "./softmax-divergence-cuda.js";
 import { resultsOfVisit } from "./visit.js";
 
 const usage = `Usage: npm run bench -- softmax-divergence [options]
+       npm run bench -- f-divergence [--quick] [--json]
 
 Options:
   --backend cpu|cuda   who is measured; cpu if left out
@@ -46,7 +47,10 @@ function sayTable(head: readonly string[], rows: string[][]): void {
 }
 
 async function main(): Promise<number> {
-  const { backend, from, help } = values;
+  const { backend, from, help, save: keeps } = values;
+  if (positionals[0] === "f-divergence" && positionals.length === 1 && backend === "cpu" && !help && !keeps) {
+    return mainFDivergence();
+  }
   const right = positionals.length === 1 && positionals[0] === "softmax-divergence";
   const cuda = backend === "cuda";
   if (
@@ -85,6 +89,15 @@ async function mainCpu(): Promise<number> {
   sayTable(familyHead, familyRows(family));
   if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   if (values.save) save("cpu", results);
+  return 0;
+}
+
+async function mainFDivergence(): Promise<number> {
+  const { benchFDivergence, fDivergenceHead, fDivergenceRow } = await import("./f-divergence.js");
+  say(`${formatBackendInfo(backendInfo())}\n`);
+  const times = await benchFDivergence(values.quick);
+  sayTable(fDivergenceHead, times.map(fDivergenceRow));
+  if (values.json) process.stdout.write(`${JSON.stringify(times, null, 2)}\n`);
   return 0;
 }
 

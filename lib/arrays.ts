@@ -112,6 +112,26 @@ export function requireRows<A extends NumericArray | DeviceArray>(
   return { data, dtype, rows, columns, leading };
 }
 
+/** Checks an array argument of an elementwise operation: an array itself, or one with a shape. */
+export function requireElements<A extends NumericArray | DeviceArray>(
+  name: string,
+  array: A | Rows<A>,
+): { data: A; dtype: Dtype } {
+  if (isDeviceArray(array)) return { data: array, dtype: array.dtype };
+  const dtype = dtypeOf(array);
+  if (dtype !== undefined) {
+    requireAttached(name, array as NumericArray);
+    return { data: array as A, dtype };
+  }
+  if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
+    throw new DtypeError(
+      `${name} is ${describe(array)}; it must be a Float32Array, a Float64Array, a DeviceArray, or { data, shape } ` +
+        "with one",
+    );
+  }
+  return requireRows(name, array);
+}
+
 function requireShape(
   name: string,
   shape: readonly number[],

@@ -16,7 +16,7 @@ export {
   type BackendInfo,
   type BackendStatus,
 } from "./backend/report.js";
-export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backend/table.js";
+export type { BackendChoice, BackendName, FDivergenceName, SoftmaxDivergenceName } from "./backend/table.js";
 export {
   BackendUnavailableError,
   CudaError,
@@ -27,6 +27,15 @@ export {
   ShapeError,
   type BackendAttempt,
 } from "./errors.js";
+export {
+  fDivergence,
+  fDivergenceAsync,
+  type FDivergenceAsyncOptions,
+  type FDivergenceOptions,
+  type FDivergenceOutput,
+  type FDivergenceOutputs,
+  type FDivergenceResult,
+} from "./f-divergence.js";
 export {
   softmaxDivergence,
   softmaxDivergenceAsync,

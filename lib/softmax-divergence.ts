@@ -20,11 +20,11 @@ import {
   type SoftmaxDivergenceRequest,
   type Tensor,
 } from "./backend/table.js";
-import { isDeviceArray, type DeviceArray } from "./device-array.js";
+import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
-import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
+import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
 export type Side = "student" | "teacher";
 
@@ -178,7 +178,7 @@ export function softmaxDivergence<
   try {
     return toResult(call, call.backend.softmaxDivergence(call.request));
   } catch (error) {
-    disposeFresh(call.request, options);
+    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
     throw error;
   }
 }
@@ -201,7 +201,7 @@ export async function softmaxDivergenceAsync<
   try {
     return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
   } catch (error) {
-    disposeFresh(call.request, options);
+    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
     throw error;
   }
 }
@@ -233,18 +233,14 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   try {
     writeInto(request, options, reduction);
   } catch (error) {
-    disposeFresh(request, options);
+    disposeFresh(gradientsOf(request), Object.values(options.out ?? {}));
     throw error;
   }
   return { request, reduction, backend };
 }
 
-// A device's memory that a call has made for its gradients, and that nobody will see if it fails.
-function disposeFresh(request: SoftmaxDivergenceRequest, { out = {} }: SoftmaxDivergenceOptions): void {
-  for (const side of sides) {
-    const { gradient } = request[side];
-    if (isDeviceArray(gradient) && gradient !== out[side]) gradient.dispose();
-  }
+function gradientsOf({ student, teacher }: SoftmaxDivergenceRequest): (Tensor | undefined)[] {
+  return [student.gradient, teacher.gradient];
 }
 
 // What is read: arrays, and what each row is worth.

@@ -33,6 +33,36 @@ export type SoftmaxDivergenceArguments = [
   argmaxAgreement: Uint8Array | undefined,
 ];
 
+/** native/addon/f_divergence.cc, read_request */
+export type FDivergenceArguments = [
+  device: number,
+  divergence: number,
+  parameter: number,
+  scale: number,
+  length: number,
+  logRatios: NumericArray | DeviceHandle,
+  values: NumericArray | DeviceHandle | undefined,
+  derivatives: NumericArray | DeviceHandle | undefined,
+  valueGradients: NumericArray | DeviceHandle | undefined,
+  derivativeGradients: NumericArray | DeviceHandle | undefined,
+];
+
+/** By operation: what it is called with, now and as a job. */
+export interface NativeArguments {
+  softmaxDivergence: SoftmaxDivergenceArguments;
+  fDivergence: FDivergenceArguments;
+}
+
+/** The pair of functions of each operation; the second returns a function that cancels. */
+type NativeOperations = {
+  [Name in keyof NativeArguments]: (...args: NativeArguments[Name]) => number;
+} & {
+  [Name in keyof NativeArguments as `${Name}Async`]: (
+    callback: JobCallback,
+    ...args: NativeArguments[Name]
+  ) => () => void;
+};
+
 /** How a job reports: `status` is a kullback_status. */
 export type JobCallback = (status: number, value: number, outputsLost: boolean, text: string) => void;
 
@@ -71,13 +101,10 @@ export interface InstructionSetEntry {
 export const elementaryFunctions = ["exp", "exp2", "expm1", "log1p"] as const;
 export type ElementaryFunction = (typeof elementaryFunctions)[number];
 
-export interface Addon {
+export interface Addon extends NativeOperations {
   version: string;
   abiVersion: number;
   compiler: string;
-  softmaxDivergence(...args: SoftmaxDivergenceArguments): number;
-  /** Returns a function that cancels. */
-  softmaxDivergenceAsync(callback: JobCallback, ...args: SoftmaxDivergenceArguments): () => void;
   /** Loads the CUDA backend, once a process. Returns what is wrong, or undefined. */
   loadCuda(path: string): string | undefined;
   /** How many devices CUDA has, or why none. */

@@ -1,21 +1,14 @@
 // The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
-import type { NumericArray } from "../arrays.js";
 import { CudaError, KullbackError, OptionError } from "../errors.js";
+import { cpuDevice, jobStatus, type Addon, type JobCallback } from "./addon.js";
+import { mainTensorOf, positionsOf, sharedMemory } from "./positions.js";
 import {
-  cpuDevice,
-  jobStatus,
-  type Addon,
-  type DeviceHandle,
-  type JobCallback,
-  type SoftmaxDivergenceArguments,
-} from "./addon.js";
-import {
-  outputsLost as lost,
-  softmaxDivergenceNames,
-  type Backend,
   isDeviceTensor,
-  type SoftmaxDivergenceRequest,
-  type Tensor,
+  outputsLost as lost,
+  type Backend,
+  type Operation,
+  type OperationName,
+  type Requests,
 } from "./table.js";
 
 /** The CPU backend of a loaded addon. */
@@ -29,62 +22,23 @@ export function cudaBackend(addon: Addon, onError: (error: CudaError) => void): 
 }
 
 function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: CudaError) => void): Backend {
-  const positional = (request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments =>
-    positions(name === "cpu" ? cpuDevice : (request.device ?? 0), request);
-  return {
-    name,
-    softmaxDivergence: (request) =>
-      translated(() => addon.softmaxDivergence(...positional(request)), onError),
-    softmaxDivergenceAsync: (request, signal) =>
-      runJob(
-        signal,
-        (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)),
-        onError,
-        isDeviceTensor(request.student.logits),
-      ),
+  const operation = <Name extends OperationName>(operationName: Name): Operation<Name> => {
+    const now = addon[operationName] as (...args: unknown[]) => number;
+    const later = addon[`${operationName}Async`] as (...args: unknown[]) => () => void;
+    const positions = (request: Requests[Name]): readonly unknown[] =>
+      positionsOf[operationName](name === "cpu" ? cpuDevice : (request.device ?? 0), request);
+    return {
+      [operationName]: (request: Requests[Name]) => translated(() => now(...positions(request)), onError),
+      [`${operationName}Async`]: (request: Requests[Name], signal: AbortSignal | undefined) =>
+        runJob(
+          signal,
+          (callback) => later(callback, ...positions(request)),
+          onError,
+          isDeviceTensor(mainTensorOf[operationName](request)),
+        ),
+    } as Operation<Name>;
   };
-}
-
-const native = (array: Tensor): NumericArray | DeviceHandle =>
-  isDeviceTensor(array) ? array.handle() : array;
-
-// An object's fields cost microseconds at the native boundary, positions a tenth of one.
-function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
-  const { student, teacher } = request;
-  return [
-    device,
-    softmaxDivergenceNames.indexOf(request.divergence),
-    request.parameter,
-    request.rows,
-    request.columns,
-    student.stride,
-    teacher.stride,
-    student.temperature,
-    teacher.temperature,
-    request.scale,
-    request.gradOutput,
-    native(student.logits),
-    native(teacher.logits),
-    student.gradient && native(student.gradient),
-    teacher.gradient && native(teacher.gradient),
-    request.rowWeights,
-    request.rowMask,
-    request.gradOutputs,
-    request.values,
-    student.logSumExp,
-    teacher.logSumExp,
-    student.entropy,
-    teacher.entropy,
-    request.argmaxAgreement,
-  ];
-}
-
-/** The addon's names of arrays as the caller's. */
-function sharedMemory(message: string): string {
-  return message
-    .replace(/\b(student|teacher)Gradient\b/g, "options.out.$1")
-    .replace(/\bvalues\b/g, "options.out.values")
-    .replace(/(with )(student|teacher);/, "$1$2.data;");
+  return { name, ...operation("softmaxDivergence"), ...operation("fDivergence") };
 }
 
 /** The addon's errors as the library's own. */

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 5
+#define KULLBACK_ABI_VERSION 6
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
@@ -86,6 +86,25 @@ typedef struct kullback_softmax_divergence_request {
   double* teacher_entropy;     /* [rows], nats */
   uint8_t* argmax_agreement;   /* [rows]: 1 where both rows have their first maximum in one column */
 } kullback_softmax_divergence_request;
+
+/* A generator f of D_f(pi || rho) = sum rho f(pi / rho), normalised to f(1) = f'(1) = 0, at u = e^x for each log ratio
+ * x = log pi - log rho, times `scale`. With q = pi and p = rho it is the divergence of that name.
+ * KULLBACK_CROSS_ENTROPY and KULLBACK_RENYI have no such f: unsupported. */
+typedef struct kullback_f_divergence_request {
+  kullback_dtype dtype;
+  kullback_divergence divergence;
+  double parameter; /* of the divergences that have one */
+  double scale;
+  int64_t length;
+
+  int32_t device;             /* which of the backend's devices computes; 0 where it has none */
+  uint8_t on_device;          /* nonzero: all arrays are memory of that device */
+  const void* log_ratios;     /* [length], dtype, as are the outputs */
+  void* values;               /* f(u) */
+  void* derivatives;          /* f'(u) */
+  void* value_gradients;      /* u f'(u) = d f / dx */
+  void* derivative_gradients; /* u f''(u) = d f' / dx */
+} kullback_f_divergence_request;
 
 typedef struct kullback_device_info {
   char name[256];

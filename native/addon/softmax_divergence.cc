@@ -1,11 +1,8 @@
 // softmax_divergence between JavaScript and the backend table: arguments in, a number out. No mathematics.
 #include <algorithm>
-#include <new>
 
 #include "addon.h"
-#include "arguments.h"
-#include "backends.h"
-#include "errors.h"
+#include "operation.h"
 
 namespace kullback {
 namespace {
@@ -16,9 +13,7 @@ constexpr int64_t kMost = int64_t{1} << 53;
 kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t device) {
   kullback_softmax_divergence_request request = {};
   request.device = static_cast<int32_t>(std::max<int64_t>(0, device));
-  const int64_t divergence = arguments.count("divergence");
-  if (divergence > KULLBACK_SKEW_REVERSE_KL) throw argument_error(arguments.env(), "divergence is unknown");
-  request.divergence = static_cast<kullback_divergence>(divergence);
+  request.divergence = read_divergence(arguments);
   request.parameter = arguments.number("parameter");
   request.rows = arguments.count("rows");
   request.columns = arguments.count("columns");
@@ -36,10 +31,8 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
     throw argument_error(arguments.env(), "columns must be from 1 to either stride, and rows times strides a number");
   }
   const int64_t student_length = rows * request.student_stride, teacher_length = rows * request.teacher_stride;
-  const napi_typedarray_type type = arguments.float_type("student");
-  request.dtype = type == napi_float32_array ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
-  const bool on_device = arguments.on_device();
-  if (on_device && device == kCpu) throw argument_error(arguments.env(), "device arrays are for a device");
+  const auto [type, dtype, on_device] = read_kind(arguments, "student", device);
+  request.dtype = dtype;
   request.on_device = on_device ? 1 : 0;
   request.student = arguments.tensor_input("student", type, student_length, on_device);
   request.teacher = arguments.tensor_input("teacher", type, teacher_length, on_device);
@@ -63,26 +56,6 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
 
 }  // namespace
 
-Napi::Value softmax_divergence(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, 0, nullptr);
-  const int64_t device = arguments.device();
-  const kullback_backend& backend = backend_for(info.Env(), device);
-  kullback_softmax_divergence_request request = read_request(arguments, device);
-  double value = 0;
-  request.value = &value;
-  throw_unless_ok(info.Env(), backend.softmax_divergence(&request, nullptr), backend);
-  return Napi::Number::New(info.Env(), value);
-}
-
-Napi::Value softmax_divergence_async(const Napi::CallbackInfo& info) {
-  return start_job(info, [](Job& job, Arguments& arguments) {
-    job.backend = &backend_for(arguments.env(), job.device);
-    job.compute = [backend = job.backend, request = read_request(arguments, job.device)](
-                      const kullback_control* control, double* value) mutable {
-      request.value = value;
-      return backend->softmax_divergence(&request, control);
-    };
-  });
-}
+KULLBACK_DEFINE_OPERATION(softmax_divergence)
 
 }  // namespace kullback

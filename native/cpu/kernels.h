@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "f_divergence.h"
 #include "simd/elementary.h"
 #include "simd/inline.h"
 #include "softmax_divergence.h"

@@ -31,10 +31,14 @@ KULLBACK_INLINE V fnma(V a, V b, V c) {
 }
 KULLBACK_INLINE float absolute(float a) { return ::fabsf(a); }
 KULLBACK_INLINE double absolute(double a) { return ::fabs(a); }
-// Where b is not a number, neither is this.
+// Where b is not a number, neither are these.
 template <class V>
 KULLBACK_INLINE V maximum(V a, V b) {
   return a > b ? a : b;
+}
+template <class V>
+KULLBACK_INLINE V minimum(V a, V b) {
+  return a < b ? a : b;
 }
 
 template <class V>
@@ -74,9 +78,11 @@ KULLBACK_INLINE double split_exponent(double x, double& mantissa) {
 #include "../math/polynomial.inl.h"
 #include "../math/exp2.inl.h"
 #include "../math/log_series.inl.h"
+#include "../math/elementary.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
 #include "../math/generators.inl.h"
+#include "../math/f_divergence.inl.h"
 #include "../math/log_ratio.inl.h"
 
 // The two that have passes of their own on the CPU, as the generators are. Slopes may have any multiple of their side's

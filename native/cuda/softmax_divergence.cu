@@ -112,32 +112,10 @@ class SoftmaxDivergence {
 
   kullback_status run() {
     const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
-    const int64_t rows_at_once = staging_.plan(std::min(request_.rows, rows_of_launch), kSlotBytes);
-    struct Pending {
-      int64_t first = 0, rows = 0;
-    } pending[Device::kSlots];
-    const auto finish = [&](unsigned index) {
-      if (pending[index].rows == 0) return;
-      const Slot& slot = device_.slot(index, staging_.bytes());
-      check(cudaStreamSynchronize(slot.stream), "computing softmax_divergence");
-      staging_.deliver(slot, pending[index].first, pending[index].rows);
-      pending[index].rows = 0;
-    };
-    unsigned index = 0;
-    for (int64_t first = 0; first < request_.rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
-      finish(index);
-      if (control_ != nullptr && control_->cancelled(control_->context) != 0) {
-        for (unsigned other = 0; other < Device::kSlots; ++other) finish(other);
-        return KULLBACK_CANCELLED;
-      }
-      const int64_t rows = std::min(rows_at_once, request_.rows - first);
-      const Slot& slot = device_.slot(index, staging_.bytes());
-      staging_.send(slot, first, rows);
-      launch_on(slot, first, rows);
-      staging_.fetch(slot);
-      pending[index] = {first, rows};
-    }
-    for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
+    const kullback_status status = run_in_slots(
+        device_, staging_, request_.rows, rows_of_launch, kSlotBytes, control_, "computing softmax_divergence",
+        [&](const Slot& slot, int64_t first, int64_t rows) { launch_on(slot, first, rows); });
+    if (status != KULLBACK_OK) return status;
     if (request_.values != nullptr) std::copy(values_.begin(), values_.end(), request_.values);
     if (request_.value != nullptr) *request_.value = sum_pairwise(values_.data(), request_.rows);
     return KULLBACK_OK;

@@ -1,0 +1,90 @@
+// The positional form of each operation's request, as the addon takes it: an object's fields cost microseconds at the
+// native boundary, positions a tenth of one.
+import type { NumericArray } from "../arrays.js";
+import type { DeviceHandle, NativeArguments } from "./addon.js";
+import {
+  isDeviceTensor,
+  softmaxDivergenceNames,
+  type OperationName,
+  type Requests,
+  type Tensor,
+} from "./table.js";
+
+const native = (array: Tensor): NumericArray | DeviceHandle =>
+  isDeviceTensor(array) ? array.handle() : array;
+const maybe = (array: Tensor | undefined): NumericArray | DeviceHandle | undefined => array && native(array);
+
+/** How each operation's request is passed on. */
+export const positionsOf: {
+  [Name in OperationName]: (device: number, request: Requests[Name]) => NativeArguments[Name];
+} = {
+  softmaxDivergence(device, request) {
+    const { student, teacher } = request;
+    return [
+      device,
+      softmaxDivergenceNames.indexOf(request.divergence),
+      request.parameter,
+      request.rows,
+      request.columns,
+      student.stride,
+      teacher.stride,
+      student.temperature,
+      teacher.temperature,
+      request.scale,
+      request.gradOutput,
+      native(student.logits),
+      native(teacher.logits),
+      maybe(student.gradient),
+      maybe(teacher.gradient),
+      request.rowWeights,
+      request.rowMask,
+      request.gradOutputs,
+      request.values,
+      student.logSumExp,
+      teacher.logSumExp,
+      student.entropy,
+      teacher.entropy,
+      request.argmaxAgreement,
+    ];
+  },
+  fDivergence: (device, request) => [
+    device,
+    softmaxDivergenceNames.indexOf(request.divergence),
+    request.parameter,
+    request.scale,
+    request.length,
+    native(request.logRatios),
+    maybe(request.values),
+    maybe(request.derivatives),
+    maybe(request.valueGradients),
+    maybe(request.derivativeGradients),
+  ],
+};
+
+/** The array by which an operation's arrays are known to be a device's. */
+export const mainTensorOf: { [Name in OperationName]: (request: Requests[Name]) => Tensor } = {
+  softmaxDivergence: (request) => request.student.logits,
+  fDivergence: (request) => request.logRatios,
+};
+
+/** What callers call the arrays that the addon names. */
+const callersNames: Record<string, string> = {
+  student: "student.data",
+  teacher: "teacher.data",
+  studentGradient: "options.out.student",
+  teacherGradient: "options.out.teacher",
+  logRatios: "logRatios",
+  values: "options.out.values",
+  derivatives: "options.out.derivatives",
+  valueGradients: "options.out.valueGradients",
+  derivativeGradients: "options.out.derivativeGradients",
+};
+
+/** The addon's message about memory that two arrays share, in the caller's names. */
+export function sharedMemory(message: string): string {
+  return message.replace(
+    /^(\w+) shares memory with (\w+);/,
+    (_, written: string, other: string) =>
+      `${callersNames[written] ?? written} shares memory with ${callersNames[other] ?? other};`,
+  );
+}
