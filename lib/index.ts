@@ -16,7 +16,13 @@ export {
   type BackendInfo,
   type BackendStatus,
 } from "./backend/report.js";
-export type { BackendChoice, BackendName, FDivergenceName, SoftmaxDivergenceName } from "./backend/table.js";
+export type {
+  BackendChoice,
+  BackendName,
+  Estimator,
+  FDivergenceName,
+  SoftmaxDivergenceName,
+} from "./backend/table.js";
 export {
   BackendUnavailableError,
   CudaError,
@@ -45,3 +51,12 @@ export {
   type SoftmaxDivergenceResult,
   type SoftmaxStatistics,
 } from "./softmax-divergence.js";
+export {
+  tokenLogProbs,
+  tokenLogProbsAsync,
+  type TokenLogProbsAsyncOptions,
+  type TokenLogProbsOptions,
+  type TokenLogProbsResult,
+  type Tokens,
+  type TokenStatistics,
+} from "./token-log-probs.js";

@@ -47,10 +47,37 @@ export type FDivergenceArguments = [
   derivativeGradients: NumericArray | DeviceHandle | undefined,
 ];
 
+/** native/addon/token_log_probs.cc, read_request */
+export type TokenLogProbsArguments = [
+  device: number,
+  /** 0 for none, or the number of its name. */
+  estimator: number,
+  rows: number,
+  columns: number,
+  stride: number,
+  temperature: number,
+  gradOutput: number,
+  entropyGradOutput: number,
+  estimateGradOutput: number,
+  logits: NumericArray | DeviceHandle,
+  logitsGradient: NumericArray | DeviceHandle | undefined,
+  tokens: Int32Array,
+  rowMask: Uint8Array | undefined,
+  gradOutputs: Float64Array | undefined,
+  entropyGradOutputs: Float64Array | undefined,
+  estimateGradOutputs: Float64Array | undefined,
+  referenceLogProbs: Float64Array | undefined,
+  logProbs: Float64Array,
+  entropy: Float64Array | undefined,
+  logSumExp: Float64Array | undefined,
+  estimates: Float64Array | undefined,
+];
+
 /** By operation: what it is called with, now and as a job. */
 export interface NativeArguments {
   softmaxDivergence: SoftmaxDivergenceArguments;
   fDivergence: FDivergenceArguments;
+  tokenLogProbs: TokenLogProbsArguments;
 }
 
 /** The pair of functions of each operation; the second returns a function that cancels. */

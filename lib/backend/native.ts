@@ -38,7 +38,12 @@ function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: Cuda
         ),
     } as Operation<Name>;
   };
-  return { name, ...operation("softmaxDivergence"), ...operation("fDivergence") };
+  return {
+    name,
+    ...operation("softmaxDivergence"),
+    ...operation("fDivergence"),
+    ...operation("tokenLogProbs"),
+  };
 }
 
 /** The addon's errors as the library's own. */

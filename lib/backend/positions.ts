@@ -3,6 +3,7 @@
 import type { NumericArray } from "../arrays.js";
 import type { DeviceHandle, NativeArguments } from "./addon.js";
 import {
+  estimatorNames,
   isDeviceTensor,
   softmaxDivergenceNames,
   type OperationName,
@@ -59,12 +60,36 @@ export const positionsOf: {
     maybe(request.valueGradients),
     maybe(request.derivativeGradients),
   ],
+  tokenLogProbs: (device, request) => [
+    device,
+    request.estimator === undefined ? 0 : 1 + estimatorNames.indexOf(request.estimator),
+    request.rows,
+    request.columns,
+    request.stride,
+    request.temperature,
+    request.gradOutput,
+    request.entropyGradOutput,
+    request.estimateGradOutput,
+    native(request.logits),
+    maybe(request.logitsGradient),
+    request.tokens,
+    request.rowMask,
+    request.gradOutputs,
+    request.entropyGradOutputs,
+    request.estimateGradOutputs,
+    request.referenceLogProbs,
+    request.logProbs,
+    request.entropy,
+    request.logSumExp,
+    request.estimates,
+  ],
 };
 
 /** The array by which an operation's arrays are known to be a device's. */
 export const mainTensorOf: { [Name in OperationName]: (request: Requests[Name]) => Tensor } = {
   softmaxDivergence: (request) => request.student.logits,
   fDivergence: (request) => request.logRatios,
+  tokenLogProbs: (request) => request.logits,
 };
 
 /** What callers call the arrays that the addon names. */
@@ -74,6 +99,9 @@ const callersNames: Record<string, string> = {
   studentGradient: "options.out.student",
   teacherGradient: "options.out.teacher",
   logRatios: "logRatios",
+  logits: "logits.data",
+  logitsGradient: "options.out.logits",
+  logProbs: "options.out.logProbs",
   values: "options.out.values",
   derivatives: "options.out.derivatives",
   valueGradients: "options.out.valueGradients",

@@ -2,11 +2,13 @@
 import { setImmediate } from "node:timers/promises";
 import { prepareFDivergence } from "../reference/f-divergence.js";
 import { prepareSoftmaxDivergence } from "../reference/softmax-divergence.js";
+import { prepareTokenLogProbs } from "../reference/token-log-probs.js";
 import {
   outputsLost,
   type Backend,
   type HostFDivergenceRequest,
   type HostSoftmaxDivergenceRequest,
+  type HostTokenLogProbsRequest,
   type Operation,
   type OperationName,
   type Requests,
@@ -62,7 +64,7 @@ function operation<Name extends OperationName, Host>(name: Name, rowwise: Rowwis
   } as unknown as Operation<Name>;
 }
 
-type Elements = Float32Array | Float64Array | Uint8Array;
+type Elements = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 /** A request with arrays of its own, and the pairs of copy and original that are outputs. */
 function detachedCopy(
@@ -96,5 +98,11 @@ export const referenceBackend: Backend = {
     columns: () => 1,
     prepare: prepareFDivergence,
     outputs: ["values", "derivatives", "valueGradients", "derivativeGradients"],
+  }),
+  ...operation<"tokenLogProbs", HostTokenLogProbsRequest>("tokenLogProbs", {
+    rows: ({ rows }) => rows,
+    columns: ({ columns }) => columns,
+    prepare: prepareTokenLogProbs,
+    outputs: ["logProbs", "entropy", "logSumExp", "estimates", "logitsGradient"],
   }),
 };

@@ -112,10 +112,50 @@ export interface FDivergenceRequest<T extends Tensor = Tensor> {
 /** With all arrays in the host's memory, as the reference reads them. */
 export type HostFDivergenceRequest = FDivergenceRequest<NumericArray>;
 
+/** In the order of `kullback_estimator`, which has none before them. */
+export const estimatorNames = ["k1", "k2", "k3"] as const;
+export type Estimator = (typeof estimatorNames)[number];
+
+/** A checked call of tokenLogProbs: `kullback_token_log_probs_request`, field by field. */
+export interface TokenLogProbsRequest<T extends Tensor = Tensor> {
+  dtype: Dtype;
+  /** Which of CUDA's devices; the others have none. */
+  device?: number | undefined;
+  rows: number;
+  /** The logical vocabulary: at most the stride. */
+  columns: number;
+  stride: number;
+  logits: T;
+  temperature: number;
+  /** Each less than `columns`. */
+  tokens: Int32Array;
+  rowMask?: Uint8Array | undefined;
+  estimator?: Estimator | undefined;
+  /** Where there is an estimator. */
+  referenceLogProbs?: Float64Array | undefined;
+  gradOutput: number;
+  gradOutputs?: Float64Array | undefined;
+  entropyGradOutput: number;
+  entropyGradOutputs?: Float64Array | undefined;
+  estimateGradOutput: number;
+  estimateGradOutputs?: Float64Array | undefined;
+  logProbs: Float64Array;
+  /** Written where they are there; one a row. */
+  entropy?: Float64Array | undefined;
+  logSumExp?: Float64Array | undefined;
+  estimates?: Float64Array | undefined;
+  /** Written where it is there; as long as `logits`. */
+  logitsGradient?: T | undefined;
+}
+
+/** With all arrays in the host's memory, as the reference reads them. */
+export type HostTokenLogProbsRequest = TokenLogProbsRequest<NumericArray>;
+
 /** The request of each row of native/abi/operations.inc. */
 export interface Requests {
   softmaxDivergence: SoftmaxDivergenceRequest;
   fDivergence: FDivergenceRequest;
+  tokenLogProbs: TokenLogProbsRequest;
 }
 export type OperationName = keyof Requests;
 
@@ -131,4 +171,5 @@ export type Operation<Name extends OperationName> = Readonly<
 
 /** What fills in the table. */
 export type Backend = { readonly name: BackendName } & Operation<"softmaxDivergence"> &
-  Operation<"fDivergence">;
+  Operation<"fDivergence"> &
+  Operation<"tokenLogProbs">;

@@ -37,9 +37,9 @@ struct DeviceRange {
   void* data() const { return memory->begin() + offset; }
 };
 
-// Of the element types that operations take, and of the bytes of masks.
+// Of the element types that operations take, of tokens, and of the bytes of masks.
 inline int64_t element_bytes(napi_typedarray_type type) {
-  return type == napi_float64_array ? 8 : type == napi_float32_array ? 4 : 1;
+  return type == napi_float64_array ? 8 : type == napi_uint8_array ? 1 : 4;
 }
 
 // The range that a value stands for, or NULL.

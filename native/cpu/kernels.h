@@ -10,6 +10,7 @@
 #include "simd/elementary.h"
 #include "simd/inline.h"
 #include "softmax_divergence.h"
+#include "token_log_probs.h"
 
 namespace kullback {
 
