@@ -18,12 +18,16 @@
         "native/addon/cuda.cc",
         "native/addon/cuda_library.cc",
         "native/addon/device_memory.cc",
+        "native/addon/f_divergence.cc",
         "native/addon/job.cc",
         "native/addon/softmax_divergence.cc",
+        "native/addon/token_log_probs.cc",
         "native/cpu/backend.cc",
         "native/cpu/dispatch.cc",
+        "native/cpu/f_divergence.cc",
         "native/cpu/softmax_divergence.cc",
-        "native/cpu/thread_pool.cc"
+        "native/cpu/thread_pool.cc",
+        "native/cpu/token_log_probs.cc"
       ],
       "defines": [
         "NAPI_VERSION=9",

@@ -10,6 +10,7 @@ import { benchCuda, cudaDevice } from "./softmax-divergence-cuda.js";
 import { NoVisit, resultsOfVisit } from "./visit.js";
 
 const usage = `Usage: npm run bench -- softmax-divergence [options]
+       npm run bench -- f-divergence|token-log-probs [--quick] [--json]
 
 Options:
   --backend cpu|cuda   who is measured; cpu if left out
@@ -46,7 +47,11 @@ function sayTable(head: readonly string[], rows: string[][]): void {
 }
 
 async function main(): Promise<number> {
-  const { backend, from, help } = values;
+  const { backend, from, help, save: keeps } = values;
+  const [operation = ""] = positionals;
+  const onCpuAlone = operation === "f-divergence" || operation === "token-log-probs";
+  if (onCpuAlone && positionals.length === 1 && backend === "cpu" && !help && !keeps)
+    return benchOnCpu(operation);
   const right = positionals.length === 1 && positionals[0] === "softmax-divergence";
   const cuda = backend === "cuda";
   if (
@@ -85,6 +90,24 @@ async function mainCpu(): Promise<number> {
   sayTable(familyHead, familyRows(family));
   if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   if (values.save) save("cpu", results);
+  return 0;
+}
+
+async function benchOnCpu(operation: "f-divergence" | "token-log-probs"): Promise<number> {
+  say(`${formatBackendInfo(backendInfo())}\n`);
+  let results: unknown;
+  if (operation === "f-divergence") {
+    const { benchFDivergence, fDivergenceHead, fDivergenceRow } = await import("./f-divergence.js");
+    const times = await benchFDivergence(values.quick);
+    sayTable(fDivergenceHead, times.map(fDivergenceRow));
+    results = times;
+  } else {
+    const { benchTokenLogProbs, tokenLogProbsHead, tokenLogProbsRow } = await import("./token-log-probs.js");
+    const times = await benchTokenLogProbs(values.quick);
+    sayTable(tokenLogProbsHead, times.map(tokenLogProbsRow));
+    results = times;
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   return 0;
 }
 

@@ -165,6 +165,33 @@ function requireDtype(name: string, data: unknown, stated: unknown): Dtype {
   return dtype;
 }
 
+/** Checks an array argument of an elementwise operation: an array itself, or one with a shape. */
+export function requireElements<A extends NumericArray | DeviceArray>(
+  name: string,
+  array: A | Rows<A>,
+): { data: A; dtype: Dtype } {
+  if (isDeviceArray(array)) return { data: array, dtype: array.dtype };
+  const dtype = dtypeOf(array);
+  if (dtype !== undefined) {
+    requireAttached(name, array as NumericArray);
+    return { data: array as A, dtype };
+  }
+  if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
+    throw new DtypeError(
+      `${name} is ${describe(array)}; it must be a Float32Array, a Float64Array, a DeviceArray, or { data, shape } ` +
+        "with one",
+    );
+  }
+  const { data, dtype: found } = requireRows(name, array);
+  return { data: data as A, dtype: found };
+}
+
+/** For operations that have no 16-bit kernels. */
+export function requireFullWidth(name: string, dtype: Dtype): "float32" | "float64" {
+  if (dtype === "float32" || dtype === "float64") return dtype;
+  throw new DtypeError(`${name} is ${dtype}; it must be float32 or float64`);
+}
+
 function requireShape(
   name: string,
   shape: readonly number[],

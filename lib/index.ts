@@ -25,7 +25,13 @@ export {
   type BackendInfo,
   type BackendStatus,
 } from "./backend/report.js";
-export type { BackendChoice, BackendName, SoftmaxDivergenceName } from "./backend/table.js";
+export type {
+  BackendChoice,
+  BackendName,
+  Estimator,
+  FDivergenceName,
+  SoftmaxDivergenceName,
+} from "./backend/table.js";
 export {
   BackendUnavailableError,
   CudaError,
@@ -37,6 +43,15 @@ export {
   type BackendAttempt,
 } from "./errors.js";
 export {
+  fDivergence,
+  fDivergenceAsync,
+  type FDivergenceAsyncOptions,
+  type FDivergenceOptions,
+  type FDivergenceOutput,
+  type FDivergenceOutputs,
+  type FDivergenceResult,
+} from "./f-divergence.js";
+export {
   softmaxDivergence,
   softmaxDivergenceAsync,
   type Side,
@@ -46,3 +61,12 @@ export {
   type SoftmaxDivergenceResult,
   type SoftmaxStatistics,
 } from "./softmax-divergence.js";
+export {
+  tokenLogProbs,
+  tokenLogProbsAsync,
+  type TokenLogProbsAsyncOptions,
+  type TokenLogProbsOptions,
+  type TokenLogProbsResult,
+  type Tokens,
+  type TokenStatistics,
+} from "./token-log-probs.js";

@@ -23,14 +23,14 @@ import {
   type SoftmaxDivergenceRequest,
   type Tensor,
 } from "./backend/table.js";
-import { isDeviceArray, type DeviceArray } from "./device-array.js";
+import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { OptionError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
 import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
+import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
 export type { Side, SideOptions } from "./softmax-sides.js";
-import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
 
 const outNames = ["student", "teacher", "values"] as const;
 const reductions = ["none", "sum", "mean"] as const;
@@ -184,7 +184,7 @@ export function softmaxDivergence<A extends RowData, const O extends SoftmaxDive
   try {
     return toResult(call, call.backend.softmaxDivergence(call.request));
   } catch (error) {
-    disposeFresh(call.request, options);
+    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
     throw error;
   }
 }
@@ -207,7 +207,7 @@ export async function softmaxDivergenceAsync<
   try {
     return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
   } catch (error) {
-    disposeFresh(call.request, options);
+    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
     throw error;
   }
 }
@@ -248,18 +248,14 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   try {
     writeInto(request, options, reduction);
   } catch (error) {
-    disposeFresh(request, options);
+    disposeFresh(gradientsOf(request), Object.values(options.out ?? {}));
     throw error;
   }
   return { request, reduction, backend, given, factor };
 }
 
-// A device's memory that a call has made for its gradients, and that nobody will see if it fails.
-function disposeFresh(request: SoftmaxDivergenceRequest, { out = {} }: SoftmaxDivergenceOptions): void {
-  for (const side of sides) {
-    const { gradient } = request[side];
-    if (isDeviceArray(gradient) && gradient !== out[side]) gradient.dispose();
-  }
+function gradientsOf({ student, teacher }: SoftmaxDivergenceRequest): (Tensor | undefined)[] {
+  return [student.gradient, teacher.gradient];
 }
 
 // What is read: arrays, and what each row is worth.

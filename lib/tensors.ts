@@ -83,3 +83,8 @@ export function outputTensor(name: string, dtype: Dtype, like: Tensor, given: Te
   }
   return given;
 }
+
+/** Disposes of a device's memory that a call has made for its results, and that nobody will see if it fails. */
+export function disposeFresh(results: readonly (Tensor | undefined)[], given: readonly unknown[]): void {
+  for (const result of results) if (isDeviceArray(result) && !given.includes(result)) result.dispose();
+}

@@ -14,7 +14,9 @@ const programs = [
   { source: "test/emulator/bugs.cu", backend: false },
   { source: "test/emulator/semantics.cu", backend: false },
   { source: "test/native/limits_cuda_driver.cc", backend: true },
+  { source: "test/native/f_divergence_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_driver.cc", backend: true },
+  { source: "test/native/token_log_probs_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_bench.cc", backend: true },
 ];
 const common = [

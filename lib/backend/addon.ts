@@ -40,6 +40,63 @@ export type SoftmaxDivergenceArguments = [
   argmaxAgreement: Uint8Array | undefined,
 ];
 
+/** native/addon/f_divergence.cc, read_request */
+export type FDivergenceArguments = [
+  device: number,
+  divergence: number,
+  parameter: number,
+  scale: number,
+  length: number,
+  logRatios: StoredArray | DeviceHandle,
+  values: StoredArray | DeviceHandle | undefined,
+  derivatives: StoredArray | DeviceHandle | undefined,
+  valueGradients: StoredArray | DeviceHandle | undefined,
+  derivativeGradients: StoredArray | DeviceHandle | undefined,
+];
+
+/** native/addon/token_log_probs.cc, read_request */
+export type TokenLogProbsArguments = [
+  device: number,
+  /** 0 for none, or the number of its name. */
+  estimator: number,
+  rows: number,
+  columns: number,
+  stride: number,
+  temperature: number,
+  gradOutput: number,
+  entropyGradOutput: number,
+  estimateGradOutput: number,
+  logits: StoredArray | DeviceHandle,
+  logitsGradient: StoredArray | DeviceHandle | undefined,
+  tokens: Int32Array,
+  rowMask: Uint8Array | undefined,
+  gradOutputs: Float64Array | undefined,
+  entropyGradOutputs: Float64Array | undefined,
+  estimateGradOutputs: Float64Array | undefined,
+  referenceLogProbs: Float64Array | undefined,
+  logProbs: Float64Array,
+  entropy: Float64Array | undefined,
+  logSumExp: Float64Array | undefined,
+  estimates: Float64Array | undefined,
+];
+
+/** By operation: what it is called with, now and as a job. */
+export interface NativeArguments {
+  softmaxDivergence: SoftmaxDivergenceArguments;
+  fDivergence: FDivergenceArguments;
+  tokenLogProbs: TokenLogProbsArguments;
+}
+
+/** The pair of functions of each operation; the second returns a function that cancels. */
+type NativeOperations = {
+  [Name in keyof NativeArguments]: (...args: NativeArguments[Name]) => number;
+} & {
+  [Name in keyof NativeArguments as `${Name}Async`]: (
+    callback: JobCallback,
+    ...args: NativeArguments[Name]
+  ) => () => void;
+};
+
 /** How a job reports: `status` is a kullback_status. */
 export type JobCallback = (status: number, value: number, outputsLost: boolean, text: string) => void;
 
@@ -85,13 +142,10 @@ export interface InstructionSetEntry {
 export const elementaryFunctions = ["exp", "exp2", "expm1", "log1p", "log"] as const;
 export type ElementaryFunction = (typeof elementaryFunctions)[number];
 
-export interface Addon {
+export interface Addon extends NativeOperations {
   version: string;
   abiVersion: number;
   compiler: string;
-  softmaxDivergence(...args: SoftmaxDivergenceArguments): number;
-  /** Returns a function that cancels. */
-  softmaxDivergenceAsync(callback: JobCallback, ...args: SoftmaxDivergenceArguments): () => void;
   /** Loads the CUDA backend, once a process. Returns what is wrong, or undefined. */
   loadCuda(path: string): string | undefined;
   /** How many devices CUDA has, or why none. */

@@ -1,23 +1,16 @@
 // The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
-import { dtypes, type StoredArray } from "../arrays.js";
-import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
 import { CudaError, KullbackError, OptionError } from "../errors.js";
+import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
+import { cpuDevice, jobStatus, type Addon, type JobCallback } from "./addon.js";
+import { mainTensorOf, positionsOf, sharedMemory } from "./positions.js";
 import {
-  cpuDevice,
-  jobStatus,
-  type Addon,
-  type DeviceHandle,
-  type JobCallback,
-  type SoftmaxDivergenceArguments,
-} from "./addon.js";
-import {
-  outputsLost as lost,
-  softmaxDivergenceNames,
-  type Backend,
   isDeviceTensor,
+  outputsLost as lost,
+  type Backend,
   type HostSoftmaxDivergenceRequest,
-  type SoftmaxDivergenceRequest,
-  type Tensor,
+  type Operation,
+  type OperationName,
+  type Requests,
 } from "./table.js";
 
 /** The CPU backend of a loaded addon. */
@@ -34,30 +27,40 @@ export function cudaBackend(addon: Addon, onError: (error: CudaError) => void): 
 const badValues = "ERR_KULLBACK_BAD_VALUES";
 
 function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: CudaError) => void): Backend {
-  const positional = (request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments =>
-    positions(name === "cpu" ? cpuDevice : (request.device ?? 0), request);
+  const operation = <Name extends OperationName>(operationName: Name): Operation<Name> => {
+    const now = addon[operationName] as (...args: unknown[]) => number;
+    const later = addon[`${operationName}Async`] as (...args: unknown[]) => () => void;
+    const explained = (request: Requests[Name]) => (error: unknown) =>
+      isBadValues(error) && operationName === "softmaxDivergence"
+        ? badTeacher(request as Requests["softmaxDivergence"], error)
+        : error;
+    const positions = (request: Requests[Name]): readonly unknown[] =>
+      positionsOf[operationName](name === "cpu" ? cpuDevice : (request.device ?? 0), request);
+    return {
+      [operationName]: (request: Requests[Name]) =>
+        translated(() => now(...positions(request)), onError, explained(request)),
+      [`${operationName}Async`]: (request: Requests[Name], signal: AbortSignal | undefined) =>
+        runJob(
+          signal,
+          (callback) => later(callback, ...positions(request)),
+          onError,
+          isDeviceTensor(mainTensorOf[operationName](request)),
+          explained(request),
+        ),
+    } as Operation<Name>;
+  };
   return {
     name,
-    softmaxDivergence: (request) =>
-      translated(
-        () => addon.softmaxDivergence(...positional(request)),
-        onError,
-        (error) => explain(request, error),
-      ),
-    softmaxDivergenceAsync: (request, signal) =>
-      runJob(
-        signal,
-        (callback) => addon.softmaxDivergenceAsync(callback, ...positional(request)),
-        onError,
-        isDeviceTensor(request.student.logits),
-        (error) => explain(request, error),
-      ),
+    ...operation("softmaxDivergence"),
+    ...operation("fDivergence"),
+    ...operation("tokenLogProbs"),
   };
 }
 
-/** Says which numbers a backend refused, where the call throws that it did. */
-function explain(request: SoftmaxDivergenceRequest, error: unknown): unknown {
-  if ((error as { code?: unknown } | null)?.code !== badValues) return error;
+const isBadValues = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === badValues;
+
+/** Says which numbers of the teacher's a backend refused, where the call throws that it did. */
+function badTeacher(request: Requests["softmaxDivergence"], error: unknown): unknown {
   if (isDeviceTensor(request.teacher.logits)) {
     return new OptionError(
       "teacher holds rows that are no probabilities: each must sum to 1, of numbers from 0",
@@ -65,55 +68,6 @@ function explain(request: SoftmaxDivergenceRequest, error: unknown): unknown {
   }
   const explanation = improperProbabilities(request as HostSoftmaxDivergenceRequest);
   return explanation === undefined ? error : new OptionError(explanation);
-}
-
-const native = (array: Tensor): StoredArray | DeviceHandle =>
-  isDeviceTensor(array) ? array.handle() : array;
-
-// An object's fields cost microseconds at the native boundary, positions a tenth of one.
-function positions(device: number, request: SoftmaxDivergenceRequest): SoftmaxDivergenceArguments {
-  const { student, teacher } = request;
-  return [
-    device,
-    dtypes.indexOf(request.dtype),
-    softmaxDivergenceNames.indexOf(request.divergence),
-    request.parameter,
-    request.rows,
-    request.columns,
-    student.stride,
-    teacher.stride,
-    student.temperature,
-    teacher.temperature,
-    request.scale,
-    request.gradOutput,
-    request.oneTeacher === true ? 1 : 0,
-    request.teacherInProbabilities === true ? 1 : 0,
-    request.accumulate === true ? 1 : 0,
-    native(student.logits),
-    native(teacher.logits),
-    student.gradient && native(student.gradient),
-    teacher.gradient && native(teacher.gradient),
-    student.logPrior,
-    teacher.logPrior,
-    request.rowWeights,
-    request.rowMask,
-    request.gradOutputs,
-    request.values,
-    request.divergences,
-    student.logSumExp,
-    teacher.logSumExp,
-    student.entropy,
-    teacher.entropy,
-    request.argmaxAgreement,
-  ];
-}
-
-/** The addon's names of arrays as the caller's. */
-function sharedMemory(message: string): string {
-  return message
-    .replace(/\b(student|teacher)Gradient\b/g, "options.out.$1")
-    .replace(/\bvalues\b/g, "options.out.values")
-    .replace(/(with )(student|teacher);/, "$1$2.data;");
 }
 
 /** The addon's errors as the library's own. */

@@ -100,11 +100,88 @@ export function outputsLost(): ShapeError {
   return new ShapeError("out was detached or shrunk while the call was running");
 }
 
-/** A backend fills in one pair of functions for each row of native/abi/operations.inc. */
-export interface Backend {
-  readonly name: BackendName;
-  /** Writes the request's output arrays; returns the value summed over rows. */
-  softmaxDivergence(request: SoftmaxDivergenceRequest): number;
-  /** The same beside the caller: inputs are copied before it returns, outputs are written before it resolves. */
-  softmaxDivergenceAsync(request: SoftmaxDivergenceRequest, signal: AbortSignal | undefined): Promise<number>;
+/** The divergences of {@link softmaxDivergenceNames} that are means of an f: D_f(π ‖ ρ) = Σ ρ f(π / ρ). */
+export type FDivergenceName = Exclude<SoftmaxDivergenceName, "crossEntropy" | "renyi">;
+
+/** A checked call of fDivergence: `kullback_f_divergence_request`, field by field. */
+export interface FDivergenceRequest<T extends Tensor = Tensor> {
+  divergence: FDivergenceName;
+  /** Of the divergences that have one: alpha, beta or lambda. */
+  parameter: number;
+  scale: number;
+  dtype: Dtype;
+  /** Which of CUDA's devices; the others have none. */
+  device?: number | undefined;
+  length: number;
+  logRatios: T;
+  /** Written where they are there; as long as `logRatios`. */
+  values?: T | undefined;
+  derivatives?: T | undefined;
+  valueGradients?: T | undefined;
+  derivativeGradients?: T | undefined;
 }
+
+/** With all arrays in the host's memory, as the reference reads them. */
+export type HostFDivergenceRequest = FDivergenceRequest<StoredArray>;
+
+/** In the order of `kullback_estimator`, which has none before them. */
+export const estimatorNames = ["k1", "k2", "k3"] as const;
+export type Estimator = (typeof estimatorNames)[number];
+
+/** A checked call of tokenLogProbs: `kullback_token_log_probs_request`, field by field. */
+export interface TokenLogProbsRequest<T extends Tensor = Tensor> {
+  dtype: Dtype;
+  /** Which of CUDA's devices; the others have none. */
+  device?: number | undefined;
+  rows: number;
+  /** The logical vocabulary: at most the stride. */
+  columns: number;
+  stride: number;
+  logits: T;
+  temperature: number;
+  /** Each less than `columns`. */
+  tokens: Int32Array;
+  rowMask?: Uint8Array | undefined;
+  estimator?: Estimator | undefined;
+  /** Where there is an estimator. */
+  referenceLogProbs?: Float64Array | undefined;
+  gradOutput: number;
+  gradOutputs?: Float64Array | undefined;
+  entropyGradOutput: number;
+  entropyGradOutputs?: Float64Array | undefined;
+  estimateGradOutput: number;
+  estimateGradOutputs?: Float64Array | undefined;
+  logProbs: Float64Array;
+  /** Written where they are there; one a row. */
+  entropy?: Float64Array | undefined;
+  logSumExp?: Float64Array | undefined;
+  estimates?: Float64Array | undefined;
+  /** Written where it is there; as long as `logits`. */
+  logitsGradient?: T | undefined;
+}
+
+/** With all arrays in the host's memory, as the reference reads them. */
+export type HostTokenLogProbsRequest = TokenLogProbsRequest<StoredArray>;
+
+/** The request of each row of native/abi/operations.inc. */
+export interface Requests {
+  softmaxDivergence: SoftmaxDivergenceRequest;
+  fDivergence: FDivergenceRequest;
+  tokenLogProbs: TokenLogProbsRequest;
+}
+export type OperationName = keyof Requests;
+
+/**
+ * The pair of functions that a backend has for an operation. The first writes the request's output arrays and returns
+ * the value summed over rows, of operations that have one. The second does the same beside the caller: inputs are copied
+ * before it returns, outputs are written before it resolves.
+ */
+export type Operation<Name extends OperationName> = Readonly<
+  Record<Name, (request: Requests[Name]) => number> &
+    Record<`${Name}Async`, (request: Requests[Name], signal: AbortSignal | undefined) => Promise<number>>
+>;
+
+/** What fills in the table. */
+export type Backend = { readonly name: BackendName } & Operation<"softmaxDivergence"> &
+  Operation<"fDivergence"> &
+  Operation<"tokenLogProbs">;

@@ -104,6 +104,66 @@ typedef struct kullback_softmax_divergence_request {
   uint8_t* argmax_agreement;   /* [rows]: 1 where both rows have their first maximum in one column */
 } kullback_softmax_divergence_request;
 
+/* A generator f of D_f(pi || rho) = sum rho f(pi / rho), normalised to f(1) = f'(1) = 0, at u = e^x for each log ratio
+ * x = log pi - log rho, times `scale`. With q = pi and p = rho it is the divergence of that name.
+ * KULLBACK_CROSS_ENTROPY and KULLBACK_RENYI have no such f: unsupported. */
+typedef struct kullback_f_divergence_request {
+  kullback_dtype dtype;
+  kullback_divergence divergence;
+  double parameter; /* of the divergences that have one */
+  double scale;
+  int64_t length;
+
+  int32_t device;             /* which of the backend's devices computes; 0 where it has none */
+  uint8_t on_device;          /* nonzero: all arrays are memory of that device */
+  const void* log_ratios;     /* [length], dtype, as are the outputs */
+  void* values;               /* f(u) */
+  void* derivatives;          /* f'(u) */
+  void* value_gradients;      /* u f'(u) = d f / dx */
+  void* derivative_gradients; /* u f''(u) = d f' / dx */
+} kullback_f_divergence_request;
+
+/* Estimates of KL(policy || reference) from one token; d = log reference - log policy. */
+typedef enum kullback_estimator {
+  KULLBACK_NO_ESTIMATOR = 0,
+  KULLBACK_K1 = 1, /* -d */
+  KULLBACK_K2 = 2, /* d^2 / 2 */
+  KULLBACK_K3 = 3  /* e^d - 1 - d */
+} kullback_estimator;
+
+/* log softmax(logits / temperature) at each row's token, and the gradient for the logits of
+ *   sum over rows of g * log_prob + h * entropy + e * estimate,
+ * g = grad_outputs[r] if given, else grad_output, and h and e likewise. A row with row_mask[r] == 0 is not read: all
+ * that is written for it is 0. */
+typedef struct kullback_token_log_probs_request {
+  kullback_dtype dtype;
+  kullback_estimator estimator;
+  int64_t rows;
+  int64_t columns; /* the logical vocabulary: columns <= stride; what lies beyond is not read */
+  int64_t stride;
+  double temperature;
+
+  int32_t device;                    /* which of the backend's devices computes; 0 where it has none */
+  uint8_t on_device;                 /* nonzero: logits and gradient are memory of that device */
+  const void* logits;                /* [rows, stride], dtype */
+  const int32_t* tokens;             /* [rows], each less than columns */
+  const uint8_t* row_mask;           /* [rows] or NULL: 0 leaves the row out */
+  const double* reference_log_probs; /* [rows], where there is an estimator */
+
+  double grad_output;
+  double entropy_grad_output;
+  double estimate_grad_output;
+  const double* grad_outputs;          /* [rows] or NULL */
+  const double* entropy_grad_outputs;  /* [rows] or NULL */
+  const double* estimate_grad_outputs; /* [rows] or NULL */
+
+  double* log_probs;   /* [rows]; never NULL */
+  double* entropy;     /* [rows], nats */
+  double* log_sum_exp; /* [rows], of logits / temperature */
+  double* estimates;   /* [rows] */
+  void* gradient;      /* [rows, stride], dtype; columns beyond `columns` become 0 */
+} kullback_token_log_probs_request;
+
 typedef struct kullback_device_info {
   char name[256];
   int32_t compute_capability; /* 10 major + minor: 90 for an H100 */

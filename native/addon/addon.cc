@@ -1,12 +1,31 @@
 // The module's exports, and what lives and dies with a JavaScript environment.
 #include "addon.h"
 
+#include <cctype>
+#include <string>
+
 #include "../abi/kullback_backend.h"
 #include "backends.h"
 #include "device_memory.h"
 
 namespace kullback {
 namespace {
+
+// A stem as JavaScript spells it: softmaxDivergence for softmax_divergence.
+std::string name_of(const std::string& stem) {
+  std::string name;
+  for (size_t i = 0; i < stem.size(); ++i) {
+    if (stem[i] != '_') {
+      name += i > 0 && stem[i - 1] == '_' ? static_cast<char>(std::toupper(stem[i])) : stem[i];
+    }
+  }
+  return name;
+}
+
+template <Napi::Value (*Function)(const Napi::CallbackInfo&)>
+void register_function(Napi::Env env, Napi::Object& exports, const std::string& name) {
+  exports[name] = Napi::Function::New<Function>(env, name);
+}
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new EnvironmentData(env);
@@ -23,8 +42,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #else
       "unknown";
 #endif
-  exports["softmaxDivergence"] = Napi::Function::New<softmax_divergence>(env, "softmaxDivergence");
-  exports["softmaxDivergenceAsync"] = Napi::Function::New<softmax_divergence_async>(env, "softmaxDivergenceAsync");
+#define KULLBACK_OPERATION(stem)                         \
+  register_function<stem>(env, exports, name_of(#stem)); \
+  register_function<stem##_async>(env, exports, name_of(#stem) + "Async");
+#include "../abi/operations.inc"
+#undef KULLBACK_OPERATION
   register_cpu(env, exports);
   register_cuda(env, exports);
   register_device_memory(env, exports);

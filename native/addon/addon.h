@@ -14,8 +14,11 @@ struct EnvironmentData {
 };
 
 // One pair a row of native/abi/operations.inc: now, and as a job.
-Napi::Value softmax_divergence(const Napi::CallbackInfo& info);
-Napi::Value softmax_divergence_async(const Napi::CallbackInfo& info);
+#define KULLBACK_OPERATION(stem)                    \
+  Napi::Value stem(const Napi::CallbackInfo& info); \
+  Napi::Value stem##_async(const Napi::CallbackInfo& info);
+#include "../abi/operations.inc"
+#undef KULLBACK_OPERATION
 
 // cpu.cc: threads, instruction sets, and the elementary functions for tests.
 void register_cpu(Napi::Env env, Napi::Object exports);

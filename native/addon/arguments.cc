@@ -56,10 +56,13 @@ kullback_dtype Arguments::dtype() {
 }
 
 napi_typedarray_type Arguments::float_type(const char* name) const {
-  napi_typedarray_type type;
-  if (napi_get_typedarray_info(info_.Env(), info_[next_], &type, nullptr, nullptr, nullptr, nullptr) != napi_ok ||
-      (type != napi_float32_array && type != napi_float64_array)) {
-    throw argument_error(info_.Env(), std::string(name) + " must be a Float32Array or a Float64Array");
+  const DeviceRange* const range = device_range_of(info_.Env(), info_[next_]);
+  napi_typedarray_type type = range == nullptr ? napi_int8_array : range->type;
+  if (range == nullptr) {
+    napi_get_typedarray_info(info_.Env(), info_[next_], &type, nullptr, nullptr, nullptr, nullptr);
+  }
+  if (type != napi_float32_array && type != napi_float64_array) {
+    throw argument_error(info_.Env(), std::string(name) + " must hold float32 or float64");
   }
   return type;
 }

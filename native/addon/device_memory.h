@@ -52,17 +52,17 @@ struct DeviceRange {
   void* data() const { return memory->begin() + offset; }
 };
 
-// Of the element types that operations take, and of the bytes of masks.
+// Of the element types that operations take, of tokens, and of the bytes of masks.
 inline int64_t element_bytes(napi_typedarray_type type) {
   switch (type) {
     case napi_float64_array:
       return 8;
-    case napi_float32_array:
-      return 4;
     case napi_uint16_array:
       return 2;
-    default:
+    case napi_uint8_array:
       return 1;
+    default:
+      return 4;
   }
 }
 

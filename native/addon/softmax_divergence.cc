@@ -1,11 +1,8 @@
 // softmax_divergence between JavaScript and the backend table: arguments in, a number out. No mathematics.
 #include <algorithm>
-#include <new>
 
 #include "addon.h"
-#include "arguments.h"
-#include "backends.h"
-#include "errors.h"
+#include "operation.h"
 
 namespace kullback {
 namespace {
@@ -17,9 +14,7 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   kullback_softmax_divergence_request request = {};
   request.device = static_cast<int32_t>(std::max<int64_t>(0, device));
   request.dtype = arguments.dtype();
-  const int64_t divergence = arguments.count("divergence");
-  if (divergence > KULLBACK_SKEW_REVERSE_KL) throw argument_error(arguments.env(), "divergence is unknown");
-  request.divergence = static_cast<kullback_divergence>(divergence);
+  request.divergence = read_divergence(arguments);
   request.parameter = arguments.number("parameter");
   request.rows = arguments.count("rows");
   request.columns = arguments.count("columns");
@@ -79,26 +74,6 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
 
 }  // namespace
 
-Napi::Value softmax_divergence(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, 0, nullptr);
-  const int64_t device = arguments.device();
-  const kullback_backend& backend = backend_for(info.Env(), device);
-  kullback_softmax_divergence_request request = read_request(arguments, device);
-  double value = 0;
-  request.value = &value;
-  throw_unless_ok(info.Env(), backend.softmax_divergence(&request, nullptr), backend);
-  return Napi::Number::New(info.Env(), value);
-}
-
-Napi::Value softmax_divergence_async(const Napi::CallbackInfo& info) {
-  return start_job(info, [](Job& job, Arguments& arguments) {
-    job.backend = &backend_for(arguments.env(), job.device);
-    job.compute = [backend = job.backend, request = read_request(arguments, job.device)](
-                      const kullback_control* control, double* value) mutable {
-      request.value = value;
-      return backend->softmax_divergence(&request, control);
-    };
-  });
-}
+KULLBACK_DEFINE_OPERATION(softmax_divergence)
 
 }  // namespace kullback

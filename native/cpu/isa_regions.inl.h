@@ -7,10 +7,11 @@
 #include "../math/polynomial.inl.h"
 #include "../math/exp2.inl.h"
 #include "../math/log_series.inl.h"
-#include "simd/elementary.inl.h"
+#include "../math/elementary.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
 #include "../math/generators.inl.h"
+#include "../math/f_divergence.inl.h"
 #include "../math/log_ratio.inl.h"
 #include "elementary.inl.h"
 #include "softmax_divergence_exponentials.inl.h"
@@ -18,6 +19,8 @@
 #include "softmax_divergence.inl.h"
 #include "softmax_divergence_value.inl.h"
 #include "softmax_divergence_generator.inl.h"
+#include "f_divergence.inl.h"
+#include "token_log_probs.inl.h"
 #include "memory_limit.inl.h"
 
 #define KULLBACK_KERNEL(name, parameters) &name<F32>,

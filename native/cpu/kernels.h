@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "f_divergence.h"
 #include "simd/elementary.h"
 #include "simd/inline.h"
 #include "softmax_divergence.h"
 #include "stored.h"
+#include "token_log_probs.h"
 
 namespace kullback {
 

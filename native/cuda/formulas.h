@@ -31,10 +31,14 @@ KULLBACK_INLINE V fnma(V a, V b, V c) {
 }
 KULLBACK_INLINE float absolute(float a) { return ::fabsf(a); }
 KULLBACK_INLINE double absolute(double a) { return ::fabs(a); }
-// Where b is not a number, neither is this.
+// Where b is not a number, neither are these.
 template <class V>
 KULLBACK_INLINE V maximum(V a, V b) {
   return a > b ? a : b;
+}
+template <class V>
+KULLBACK_INLINE V minimum(V a, V b) {
+  return a < b ? a : b;
 }
 
 template <class V>
@@ -73,16 +77,16 @@ KULLBACK_INLINE double split_exponent(double x, double& mantissa) {
 
 KULLBACK_INLINE float float_of_bits(uint32_t bits) { return __int_as_float(static_cast<int>(bits)); }
 KULLBACK_INLINE uint32_t bits_of_float(float x) { return static_cast<uint32_t>(__float_as_int(x)); }
-KULLBACK_INLINE float log(float x) { return ::logf(x); }
-KULLBACK_INLINE double log(double x) { return ::log(x); }
 
 #include "../math/half.inl.h"
 #include "../math/polynomial.inl.h"
 #include "../math/exp2.inl.h"
 #include "../math/log_series.inl.h"
+#include "../math/elementary.inl.h"
 #include "../math/expm1_minus.inl.h"
 #include "../math/divergence.inl.h"
 #include "../math/generators.inl.h"
+#include "../math/f_divergence.inl.h"
 #include "../math/log_ratio.inl.h"
 
 // The two that have passes of their own on the CPU, as the generators are. Slopes may have any multiple of their side's

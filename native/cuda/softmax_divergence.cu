@@ -148,33 +148,8 @@ class SoftmaxDivergence {
   template <class Launch>
   kullback_status for_rows(RowStaging& staging, int64_t all_rows, const Launch& launch) {
     const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
-    const int64_t rows_at_once = staging.plan(std::min(all_rows, rows_of_launch), kSlotBytes);
-    struct Pending {
-      int64_t first = 0, rows = 0;
-    } pending[Device::kSlots];
-    bool aborted = false;
-    const auto finish = [&](unsigned index) {
-      if (pending[index].rows == 0) return;
-      const Slot& slot = device_.slot(index, staging.bytes());
-      aborted = wait(slot, aborted ? nullptr : control_, "computing softmax_divergence") || aborted;
-      if (!aborted) staging.deliver(slot, pending[index].first, pending[index].rows);
-      pending[index].rows = 0;
-    };
-    unsigned index = 0;
-    for (int64_t first = 0; first < all_rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
-      finish(index);
-      aborted = aborted || (control_ != nullptr && control_->cancelled(control_->context) != 0);
-      if (aborted) break;
-      const int64_t rows = std::min(rows_at_once, all_rows - first);
-      const Slot& slot = device_.slot(index, staging.bytes());
-      staging.send(slot, first, rows);
-      launch(slot, first, rows);
-      staging.fetch(slot);
-      record(slot, "computing softmax_divergence");
-      pending[index] = {first, rows};
-    }
-    for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
-    return aborted ? KULLBACK_CANCELLED : KULLBACK_OK;
+    return run_in_slots(device_, staging, all_rows, rows_of_launch, kSlotBytes, control_,
+                        "computing softmax_divergence", launch);
   }
 
   // Before anything is written.

@@ -2,7 +2,9 @@
 // affairs. Where CUDA cannot run, it fails.
 export default {
   files: [
+    "dist/test/f-*.test.js",
     "dist/test/softmax-*.test.js",
+    "dist/test/token-*.test.js",
     "dist/test/lifecycle/*.test.js",
     "dist/test/addon.test.js",
     "dist/test/device-array.test.js",

@@ -83,7 +83,7 @@ test("where CUDA cannot run the bench says why, with all that was tried", async 
 });
 
 test("a folder that no visit has left is refused", (t) => {
-  t.throws(() => resultsOfVisit(join(root, "docs")), { message: /holds no results/ });
+  t.throws(() => resultsOfVisit(join(root, "docs")), { message: /holds no bench\.txt of a visit/ });
 });
 
 test("options that there are not show those that there are", async (t) => {

@@ -24,7 +24,7 @@ function run(set: string, name: ElementaryFunction, from: NumericArray): Numeric
 }
 
 /** What the header promises: `name N ulp` for each function, where need be `name N ulp (baseline N)`. The header is the documentation and the bound. */
-const header = readFileSync(`${root}native/cpu/simd/elementary.inl.h`, "utf8");
+const header = readFileSync(`${root}native/math/elementary.inl.h`, "utf8");
 function documentedBound(name: ElementaryFunction, set: string): number {
   const cName = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   const [, bound, baseline] =
