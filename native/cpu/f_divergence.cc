@@ -46,6 +46,9 @@ kullback_status f_divergence_cpu(const Request* request, const kullback_control*
         return run<float>(*request, control);
       case KULLBACK_FLOAT64:
         return run<double>(*request, control);
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
+        break;
     }
     return KULLBACK_UNSUPPORTED;
   } catch (const std::bad_alloc&) {

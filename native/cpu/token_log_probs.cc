@@ -179,6 +179,9 @@ kullback_status token_log_probs_cpu(const Request* request, const kullback_contr
         return TokenLogProbs<float>(*request, control).run();
       case KULLBACK_FLOAT64:
         return TokenLogProbs<double>(*request, control).run();
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
+        break;
     }
     return KULLBACK_UNSUPPORTED;
   } catch (const std::bad_alloc&) {

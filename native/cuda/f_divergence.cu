@@ -67,6 +67,9 @@ kullback_status f_divergence_cuda(const Request* request, const kullback_control
         return run<float>(*request, control, device);
       case KULLBACK_FLOAT64:
         return run<double>(*request, control, device);
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
+        break;
     }
     return KULLBACK_UNSUPPORTED;
   });

@@ -108,6 +108,9 @@ kullback_status token_log_probs_cuda(const Request* request, const kullback_cont
         return TokenLogProbs<float>(*request).run(device, control);
       case KULLBACK_FLOAT64:
         return TokenLogProbs<double>(*request).run(device, control);
+      case KULLBACK_FLOAT16:
+      case KULLBACK_BFLOAT16:
+        break;
     }
     return KULLBACK_UNSUPPORTED;
   });
