@@ -103,8 +103,9 @@ class RowStaging {
   size_t outputs_begin_ = kNone, bytes_ = 0;
 };
 
-// Takes `rows` rows through the device's slots, at most `rows_of_launch` at a time, so that copies run beside kernels
-// and the call hears of an abort between two: launch(slot, first row, rows). `what` was being done, should it fail.
+// Takes `rows` rows through the device's slots, at most `rows_of_launch` at a time, so that copies run beside kernels:
+// launch(slot, first row, rows). The call hears of an abort between two launches and while it waits for one. `what` was
+// being done, should it fail.
 template <class Launch>
 kullback_status run_in_slots(Device& device, RowStaging& staging, int64_t rows, int64_t rows_of_launch,
                              size_t slot_bytes, const kullback_control* control, const char* what,
@@ -113,29 +114,29 @@ kullback_status run_in_slots(Device& device, RowStaging& staging, int64_t rows, 
   struct Pending {
     int64_t first = 0, rows = 0;
   } pending[Device::kSlots];
+  bool aborted = false;
   const auto finish = [&](unsigned index) {
     if (pending[index].rows == 0) return;
     const Slot& slot = device.slot(index, staging.bytes());
-    check(cudaStreamSynchronize(slot.stream), what);
-    staging.deliver(slot, pending[index].first, pending[index].rows);
+    aborted = wait(slot, aborted ? nullptr : control, what) || aborted;
+    if (!aborted) staging.deliver(slot, pending[index].first, pending[index].rows);
     pending[index].rows = 0;
   };
   unsigned index = 0;
   for (int64_t first = 0; first < rows; first += rows_at_once, index = (index + 1) % Device::kSlots) {
     finish(index);
-    if (control != nullptr && control->cancelled(control->context) != 0) {
-      for (unsigned other = 0; other < Device::kSlots; ++other) finish(other);
-      return KULLBACK_CANCELLED;
-    }
+    aborted = aborted || (control != nullptr && control->cancelled(control->context) != 0);
+    if (aborted) break;
     const int64_t rows_now = std::min(rows_at_once, rows - first);
     const Slot& slot = device.slot(index, staging.bytes());
     staging.send(slot, first, rows_now);
     launch(slot, first, rows_now);
     staging.fetch(slot);
+    record(slot, what);
     pending[index] = {first, rows_now};
   }
   for (unsigned i = 0; i < Device::kSlots; ++i) finish((index + i) % Device::kSlots);
-  return KULLBACK_OK;
+  return aborted ? KULLBACK_CANCELLED : KULLBACK_OK;
 }
 
 }  // namespace kullback
