@@ -157,7 +157,7 @@ class TokenLogProbsRow {
 };
 
 template <class T, class Team>
-__global__ void __launch_bounds__(Team::kThreads)
+__global__ void __launch_bounds__(Team::kThreads, 512 / Team::kThreads)
     token_log_probs(const __grid_constant__ TokenLogProbsArguments<T> arguments) {
   SharedMemory arena;
   TokenLogProbsShared<Team> shared(arena);
