@@ -1,6 +1,6 @@
-// The 16-bit element types: exact on the way to float32; on the way back rounded once, to nearest, ties to even. float16
-// is IEEE 754's binary16, bfloat16 the upper half of a float32. What is too large becomes an infinity, NaN stays NaN.
-// Choices are made by masks, so that compilers turn loops over them into vectors.
+// The 16-bit element types: exact on the way to float32; on the way back rounded once, to nearest, ties to even.
+// float16 is IEEE 754's binary16, bfloat16 the upper half of a float32. What is too large becomes an infinity, NaN
+// stays NaN. Choices are made by masks, so that compilers turn loops over them into vectors.
 
 KULLBACK_INLINE uint32_t chosen(bool condition, uint32_t yes, uint32_t no) {
   const uint32_t mask = 0u - static_cast<uint32_t>(condition);
@@ -29,8 +29,7 @@ KULLBACK_INLINE float float_of_float16(uint16_t half) {
 KULLBACK_INLINE uint16_t float16_of(float x) {
   const uint32_t bits = bits_of_float(x), magnitude = bits & 0x7fffffffu;
   const uint32_t rounded = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - (112u << 23)) >> 13;
-  const uint32_t large =
-      chosen(magnitude > 0x7f800000u, 0x7e00u, chosen(magnitude >= 0x477ff000u, 0x7c00u, rounded));
+  const uint32_t large = chosen(magnitude > 0x7f800000u, 0x7e00u, chosen(magnitude >= 0x477ff000u, 0x7c00u, rounded));
   const uint32_t small = bits_of_float(float_of_bits(magnitude) + 0.5f) - 0x3f000000u;
   return static_cast<uint16_t>((bits >> 16 & 0x8000u) | chosen(magnitude < 0x38800000u, small, large));
 }
