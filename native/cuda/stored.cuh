@@ -10,16 +10,7 @@ namespace kullback {
 enum class Storage : int32_t { kSame, kFloat16, kBfloat16 };
 
 inline int64_t element_bytes(kullback_dtype dtype) {
-  switch (dtype) {
-    case KULLBACK_FLOAT64:
-      return 8;
-    case KULLBACK_FLOAT32:
-      return 4;
-    case KULLBACK_FLOAT16:
-    case KULLBACK_BFLOAT16:
-      return 2;
-  }
-  return 0;
+  return dtype == KULLBACK_FLOAT64 ? 8 : dtype == KULLBACK_FLOAT32 ? 4 : 2;
 }
 
 inline Storage storage_of(kullback_dtype dtype) {

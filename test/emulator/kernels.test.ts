@@ -186,7 +186,7 @@ if (!existsSync(join(root, "build-cuda/build.log"))) {
       t.true(spills <= (known ? 16 : 0), `${architecture} ${name}: ${spills} bytes spilled`);
       t.true(stack <= (known ? 8 : 0), `${architecture} ${name}: a stack of ${stack} bytes`);
       // Each is a template over its threads, or over the team that has them.
-      const threads = Number(/ILj(\d+)E/.exec(name)?.[1]);
+      const threads = Number(/Lj(\d+)E/.exec(name)?.[1]);
       t.true(threads * registers <= 65536, `${name}: ${registers} registers`);
     }
   });

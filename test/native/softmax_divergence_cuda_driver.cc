@@ -2,6 +2,7 @@
 // and without. Prints a hash of all results, which may depend on nothing but the device; exits with 1 where they are
 // off.
 #include <cstdlib>
+#include <cstring>
 
 #include "softmax_divergence_cases.h"
 
@@ -60,7 +61,10 @@ int main(int argc, char** argv) {
   kullback_device_info device = {};
   kullback_backend_table()->devices->describe(0, &device);
   // A GPU may be done before anybody looks.
-  bool good = device.emulated == 0 || hears_of_an_abort_while_it_waits();
+  // With eager streams a launch has ended before anybody waits for it.
+  const char* const setting = std::getenv("KULLBACK_EMULATOR");
+  const bool eager = setting != nullptr && std::strstr(setting, "streams=eager") != nullptr;
+  bool good = device.emulated == 0 || eager || hears_of_an_abort_while_it_waits();
   if (!good) std::printf("an abort while a launch ran was not heard of\n");
   Hash hash;
   for (const auto& [rows, columns, padding] : shapes) {
