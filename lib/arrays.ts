@@ -318,11 +318,11 @@ export function outputArray(
 }
 
 /**
- * Throws if any array written to shares memory with another array of the call. It may be the one that it is named with,
- * all of it.
+ * Throws if any array written to shares memory with another array of the call. It may be all of the argument that `over`
+ * names, unless another argument reads the same memory.
  */
 export function requireDisjoint(
-  written: readonly (readonly [name: string, array: ArrayBufferView, over?: ArrayBufferView])[],
+  written: readonly (readonly [name: string, array: ArrayBufferView, over?: string])[],
   read: readonly (readonly [name: string, array: ArrayBufferView])[],
 ): void {
   let earlier = 0;
@@ -330,7 +330,7 @@ export function requireDisjoint(
     earlier++;
     for (const others of [written.slice(earlier), read]) {
       for (const [otherName, other] of others) {
-        if (other === over && sameMemory(array, other)) continue;
+        if (otherName === over && sameMemory(array, other)) continue;
         if (overlap(array, other)) {
           throw new OptionError(`${name} shares memory with ${otherName}; it must have memory of its own`);
         }

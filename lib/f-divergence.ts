@@ -19,7 +19,8 @@ import {
 import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { OptionError } from "./errors.js";
-import { requireOptions, requireSignal, requireSubset } from "./options.js";
+import { callLater, callNow, type Steps } from "./operation.js";
+import { requireOptions, requireSubset } from "./options.js";
 import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
 /** What {@link fDivergence} can compute of each log ratio x = log u. */
@@ -105,14 +106,10 @@ export function fDivergence<
   A extends NumericArray | DeviceArray,
   const O extends FDivergenceOptions = object,
 >(logRatios: A | Rows<A>, options: O = {} as O): FDivergenceResult<A, O> {
-  const call = toCall(logRatios, requireOptions("options", options, optionNames));
-  try {
+  return callNow(stepsOf(logRatios), options, (call) => {
     call.backend.fDivergence(call.request);
     return toResult<A, O>(call);
-  } catch (error) {
-    disposeFresh(outputsOf(call.request), Object.values(options.out ?? {}));
-    throw error;
-  }
+  });
 }
 
 /**
@@ -123,19 +120,10 @@ export async function fDivergenceAsync<
   A extends NumericArray | DeviceArray,
   const O extends FDivergenceAsyncOptions = object,
 >(logRatios: A | Rows<A>, options: O = {} as O): Promise<FDivergenceResult<A, O>> {
-  requireOptions("options", options, [...optionNames, "signal"]);
-  const signal = requireSignal("options.signal", options.signal);
-  signal?.throwIfAborted();
-  const call = toCall(logRatios, options);
-  // Once more: what an option's getter does may be an abort.
-  signal?.throwIfAborted();
-  try {
+  return callLater(stepsOf(logRatios), options, async (call, signal) => {
     await call.backend.fDivergenceAsync(call.request, signal);
     return toResult<A, O>(call);
-  } catch (error) {
-    disposeFresh(outputsOf(call.request), Object.values(options.out ?? {}));
-    throw error;
-  }
+  });
 }
 
 /** A checked call. */
@@ -144,10 +132,15 @@ interface Call {
   backend: Backend;
 }
 
-function toCall(
-  logRatios: NumericArray | DeviceArray | Rows<NumericArray | DeviceArray>,
-  options: FDivergenceOptions,
-): Call {
+type LogRatios = NumericArray | DeviceArray | Rows<NumericArray | DeviceArray>;
+
+const stepsOf = (logRatios: LogRatios): Steps<FDivergenceOptions, Call> => ({
+  optionNames,
+  toCall: (options) => toCall(logRatios, options),
+  outputsOf: ({ request }) => outputsOf(request),
+});
+
+function toCall(logRatios: LogRatios, options: FDivergenceOptions): Call {
   const { data, dtype } = requireElements("logRatios", logRatios);
   requireFullWidth("logRatios", dtype);
   const { parameter, factor, divergence } = resolveDivergence(options);

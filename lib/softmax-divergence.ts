@@ -26,7 +26,8 @@ import {
 import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { OptionError } from "./errors.js";
-import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
+import { callLater, callNow, type Steps } from "./operation.js";
+import { requireNumber, requireOneOf, requireOptions, requireSubset } from "./options.js";
 import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
 import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
@@ -180,13 +181,9 @@ export function softmaxDivergence<A extends RowData, const O extends SoftmaxDive
   teacher: Rows<A>,
   options: O = {} as O,
 ): SoftmaxDivergenceResult<A, O> {
-  const call = toCall(student, teacher, requireOptions("options", options, softmaxDivergenceOptionNames));
-  try {
-    return toResult(call, call.backend.softmaxDivergence(call.request));
-  } catch (error) {
-    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
-    throw error;
-  }
+  return callNow(stepsOf(student, teacher), options, (call) =>
+    toResult<A, O>(call, call.backend.softmaxDivergence(call.request)),
+  );
 }
 
 /**
@@ -198,18 +195,9 @@ export async function softmaxDivergenceAsync<
   A extends RowData,
   const O extends SoftmaxDivergenceAsyncOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
-  requireOptions("options", options, [...softmaxDivergenceOptionNames, "signal"]);
-  const signal = requireSignal("options.signal", options.signal);
-  signal?.throwIfAborted();
-  const call = toCall(student, teacher, options);
-  // Once more: what an option's getter does may be an abort.
-  signal?.throwIfAborted();
-  try {
-    return toResult(call, await call.backend.softmaxDivergenceAsync(call.request, signal));
-  } catch (error) {
-    disposeFresh(gradientsOf(call.request), Object.values(options.out ?? {}));
-    throw error;
-  }
+  return callLater(stepsOf(student, teacher), options, async (call, signal) =>
+    toResult<A, O>(call, await call.backend.softmaxDivergenceAsync(call.request, signal)),
+  );
 }
 
 /** A checked call. */
@@ -224,6 +212,12 @@ interface Call {
 }
 
 type AnyRows = Rows<RowData>;
+
+const stepsOf = (student: AnyRows, teacher: AnyRows): Steps<SoftmaxDivergenceOptions, Call> => ({
+  optionNames: softmaxDivergenceOptionNames,
+  toCall: (options) => toCall(student, teacher, options),
+  outputsOf: ({ request }) => gradientsOf(request),
+});
 
 function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDivergenceOptions): Call {
   const request = toRequest(studentRows, teacherRows, options);
@@ -399,12 +393,12 @@ function requireOwnMemory(
 ): void {
   const { student, teacher } = request;
   if (isDeviceTensor(student.logits) || isDeviceTensor(teacher.logits)) return;
-  const written: [name: string, array: StoredArray, over?: StoredArray][] = [];
+  const written: [name: string, array: StoredArray, over?: string][] = [];
   if (out.student !== undefined) {
-    written.push(["options.out.student", out.student as StoredArray, student.logits]);
+    written.push(["options.out.student", out.student as StoredArray, "student.data"]);
   }
   if (out.teacher !== undefined) {
-    written.push(["options.out.teacher", out.teacher as StoredArray, teacher.logits]);
+    written.push(["options.out.teacher", out.teacher as StoredArray, "teacher.data"]);
   }
   if (out.values !== undefined) written.push(["options.out.values", out.values as StoredArray]);
   if (written.length === 0) return;

@@ -26,8 +26,9 @@ import {
 } from "./backend/table.js";
 import type { DeviceArray } from "./device-array.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
-import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
-import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
+import { callLater, callNow, type Steps } from "./operation.js";
+import { requireNumber, requireOneOf, requireOptions, requireSubset } from "./options.js";
+import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
 
 /** A token for each row: the index of one of its columns. */
 export type Tokens = Int32Array | Uint32Array | readonly number[];
@@ -140,14 +141,10 @@ export function tokenLogProbs<
   A extends NumericArray | DeviceArray,
   const O extends TokenLogProbsOptions = object,
 >(logits: Rows<A>, tokens: Tokens, options: O = {} as O): TokenLogProbsResult<A, O> {
-  const call = toCall(logits, tokens, requireOptions("options", options, optionNames));
-  try {
+  return callNow(stepsOf(logits, tokens), options, (call) => {
     call.backend.tokenLogProbs(call.request);
     return toResult<A, O>(call);
-  } catch (error) {
-    disposeFresh([call.request.logitsGradient], [options.out?.logits]);
-    throw error;
-  }
+  });
 }
 
 /**
@@ -158,19 +155,10 @@ export async function tokenLogProbsAsync<
   A extends NumericArray | DeviceArray,
   const O extends TokenLogProbsAsyncOptions = object,
 >(logits: Rows<A>, tokens: Tokens, options: O = {} as O): Promise<TokenLogProbsResult<A, O>> {
-  requireOptions("options", options, [...optionNames, "signal"]);
-  const signal = requireSignal("options.signal", options.signal);
-  signal?.throwIfAborted();
-  const call = toCall(logits, tokens, options);
-  // Once more: what an option's getter does may be an abort.
-  signal?.throwIfAborted();
-  try {
+  return callLater(stepsOf(logits, tokens), options, async (call, signal) => {
     await call.backend.tokenLogProbsAsync(call.request, signal);
     return toResult<A, O>(call);
-  } catch (error) {
-    disposeFresh([call.request.logitsGradient], [options.out?.logits]);
-    throw error;
-  }
+  });
 }
 
 /** A checked call. */
@@ -179,7 +167,15 @@ interface Call {
   backend: Backend;
 }
 
-function toCall(rows: Rows<NumericArray | DeviceArray>, tokens: Tokens, options: TokenLogProbsOptions): Call {
+type Logits = Rows<NumericArray | DeviceArray>;
+
+const stepsOf = (logits: Logits, tokens: Tokens): Steps<TokenLogProbsOptions, Call> => ({
+  optionNames,
+  toCall: (options) => toCall(logits, tokens, options),
+  outputsOf: ({ request }) => [request.logitsGradient],
+});
+
+function toCall(rows: Logits, tokens: Tokens, options: TokenLogProbsOptions): Call {
   const request = toRequest(rows, tokens, options);
   const onDevice = requireOnePlace(["logits.data", request.logits]);
   const { backend, device } = chooseForPlace(options.backend, options.device, onDevice);
@@ -207,11 +203,7 @@ function toCall(rows: Rows<NumericArray | DeviceArray>, tokens: Tokens, options:
 }
 
 // What is read.
-function toRequest(
-  logits: Rows<NumericArray | DeviceArray>,
-  tokens: Tokens,
-  options: TokenLogProbsOptions,
-): TokenLogProbsRequest {
+function toRequest(logits: Logits, tokens: Tokens, options: TokenLogProbsOptions): TokenLogProbsRequest {
   const { data, dtype, rows, columns: stride } = requireRows("logits", logits);
   requireFullWidth("logits", dtype);
   const columns = columnsOf(stride, options.vocabSize);

@@ -41,7 +41,7 @@ function build() {
     process.exit(1);
   }
 
-  console.error("kullback: building the CUDA backend (about two minutes) ...");
+  console.error("kullback: building the CUDA backend (some five minutes) ...");
   const started = Date.now();
   // Whole each time: what ptxas says, it says of what is compiled.
   rmSync(join(root, "build-cuda"), { recursive: true, force: true });

@@ -50,6 +50,15 @@ export const choices: readonly Choice[] = [
   { divergence: "skewReverseKl", lambda: 0.5 },
 ];
 
+/** Of these numbers of columns those that a backend is tested at: the reference needs no segments, and is slow. */
+export const lengthsFor = <L extends number | readonly [rows: number, columns: number]>(
+  backend: string,
+  lengths: readonly L[],
+): readonly L[] =>
+  backend === "reference"
+    ? lengths.filter((length) => (typeof length === "number" ? length : length[1]) <= 2000)
+    : lengths;
+
 /** For the tests that name the cpu backend: where another one is to be tested, as many as that may need. */
 export const cpuChoices = backends.includes("cpu")
   ? choices

@@ -17,6 +17,8 @@ using Request = kullback_softmax_divergence_request;
 
 // Below this many logits of one side the work is done before a second thread could wake up.
 constexpr int64_t kParallelColumns = 1 << 15;
+// Up to here scratch memory is small enough to be kept, and looking whether it is would cost a short row too much.
+constexpr int64_t kKeptColumns = 1 << 20;
 // What one thread takes at a time where rows are short.
 constexpr int64_t kColumnsPerTask = 1 << 14;
 
@@ -120,11 +122,13 @@ class SoftmaxDivergence {
       divergence = divergence_of_row.value_alone();
     }
     if (stop_.asked()) return 0;
-    if (differentiate) divergence_of_row.emit(student_gradient, teacher_gradient);
+    if (differentiate && (student_.emits() || teacher_.emits())) {
+      divergence_of_row.emit(student_gradient, teacher_gradient);
+    }
     student_.clear(row, slope == 0 ? 0 : request_.columns);
     teacher_.clear(row, slope == 0 ? 0 : request_.columns);
     write_statistics(work, row);
-    work.trim();
+    if (request_.columns > kKeptColumns) work.trim();
     // Of nothing, the last rounding may leave less than nothing.
     if (divergence < 0) divergence = 0;
     if (request_.divergences != nullptr) request_.divergences[row] = divergence;

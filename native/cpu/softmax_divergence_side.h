@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../math/dtype.h"
 #include "../math/log_ratio.h"
 #include "kernels.h"
 #include "scratch.h"
@@ -59,14 +60,15 @@ class StoredSide {
     if (emitted_) return scratch.template reserve<T>(columns_);
     return static_cast<T*>(gradient_of(row));
   }
+  bool emits() const { return gradient_ != nullptr && emitted_; }
   void emit(const Kernels<T>& kernels, int64_t row, int64_t begin, int64_t columns, const T* gradient) const {
-    if (gradient_ == nullptr || !emitted_) return;
+    if (!emits()) return;
     char* const to = static_cast<char*>(gradient_of(row)) + begin * element_bytes(dtype_);
     kernels.emit({gradient + begin, columns, dtype_, accumulate_, to});
   }
   // Zeros from column `begin` on, unless that is nothing to be added.
   void clear(int64_t row, int64_t begin) const {
-    if (gradient_ == nullptr || accumulate_) return;
+    if (gradient_ == nullptr || accumulate_ || begin == stride_) return;
     const int64_t bytes = element_bytes(dtype_);
     std::memset(static_cast<char*>(gradient_of(row)) + begin * bytes, 0,
                 static_cast<size_t>((stride_ - begin) * bytes));
@@ -80,7 +82,7 @@ class StoredSide {
     task.columns = columns_;
     task.block = scratch.template reserve<T>(kBlockColumns);
     kernels.probabilities(task);
-    const double tolerance = KULLBACK_PROBABILITY_TOLERANCE * (element_bytes(dtype_) == 2 ? 10 : 1);
+    const double tolerance = probability_tolerance(dtype_);
     return !task.negative && task.sum - 1 <= tolerance && 1 - task.sum <= tolerance;
   }
   int64_t rows(int64_t rows) const { return repeated_ ? 1 : rows; }

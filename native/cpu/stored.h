@@ -42,19 +42,6 @@ struct EmitTask {
   void* to;  // [columns], of `dtype`
 };
 
-inline int64_t element_bytes(kullback_dtype dtype) {
-  switch (dtype) {
-    case KULLBACK_FLOAT64:
-      return 8;
-    case KULLBACK_FLOAT32:
-      return 4;
-    case KULLBACK_FLOAT16:
-    case KULLBACK_BFLOAT16:
-      return 2;
-  }
-  return 0;
-}
-
 }  // namespace kullback
 
 #endif  // KULLBACK_CPU_STORED_H

@@ -12,6 +12,7 @@
 #include "../math/token_row.h"
 #include "backend.h"
 #include "dispatch.h"
+#include "scalar.h"
 #include "scratch.h"
 #include "softmax_row.h"
 #include "stop.h"
@@ -95,7 +96,8 @@ class TokenLogProbs {
     const double entropy = wants_entropy ? entropy_of(work, pool) : 0;
     const double logit = static_cast<double>(softmax.logits[request_.tokens[index]]);
     const double below = (logit - softmax.maximum) * inverse_temperature(softmax.scale);
-    const TokenRow found = token_row(request_, index, below - softmax.log_sum, entropy, softmax.log_sum_exp());
+    const TokenRow found = token_row(request_, index, below - softmax.log_sum, entropy, softmax.log_sum_exp(),
+                                     [](double d) { return scalar::expm1_minus(d); });
     write_token_row(request_, index, found);
     if (gradient != nullptr) write_gradient(work, pool, gradient, index, found, entropy_slope);
     work.exponentials.trim();

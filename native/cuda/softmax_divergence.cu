@@ -171,7 +171,7 @@ class SoftmaxDivergence {
       arguments.columns = request_.columns;
       arguments.row_step = request_.teacher_stride;
       arguments.row_mask = staging.at<const uint8_t>(slot, mask);
-      arguments.tolerance = KULLBACK_PROBABILITY_TOLERANCE * (element_bytes(request_.dtype) == 2 ? 10 : 1);
+      arguments.tolerance = probability_tolerance(request_.dtype);
       arguments.improper = staging.at<uint8_t>(slot, result);
       SharedSize size;
       const BlockTeam<kBlockThreads> team(size);

@@ -2,16 +2,13 @@
 #ifndef KULLBACK_CUDA_STORED_CUH
 #define KULLBACK_CUDA_STORED_CUH
 
+#include "../math/dtype.h"
 #include "formulas.h"
 
 namespace kullback {
 
 // How the numbers of float32 kernels lie in memory.
 enum class Storage : int32_t { kSame, kFloat16, kBfloat16 };
-
-inline int64_t element_bytes(kullback_dtype dtype) {
-  return dtype == KULLBACK_FLOAT64 ? 8 : dtype == KULLBACK_FLOAT32 ? 4 : 2;
-}
 
 inline Storage storage_of(kullback_dtype dtype) {
   return dtype == KULLBACK_FLOAT16    ? Storage::kFloat16

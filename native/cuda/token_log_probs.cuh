@@ -122,7 +122,8 @@ class TokenLogProbsRow {
   __device__ TokenRow row_of(double entropy) const {
     const double per_logit = inverse_temperature(arguments_.scale), maximum = double(maximum_);
     const double below = (double(logits_[arguments_.tokens[row_]]) - maximum) * per_logit;
-    return token_row(arguments_, row_, below - log_sum_, entropy, maximum * per_logit + log_sum_);
+    return token_row(arguments_, row_, below - log_sum_, entropy, maximum * per_logit + log_sum_,
+                     [](double d) { return device::expm1_minus(d); });
   }
 
   __device__ void write_gradient(const TokenRow& found, double slope, double entropy_slope) const {

@@ -19,27 +19,18 @@ struct TokenRow {
   double log_prob, entropy, log_sum_exp, estimate;
 };
 
-// e^d - 1 - d, whose series is short near 0.
-KULLBACK_ANYWHERE double second_order_growth_of(double d) {
-  if (!(fabs(d) < 0.5)) return expm1(d) - d;
-  double sum = 0, term = d;
-  for (int k = 2; k < 20; ++k) {
-    term *= d / k;
-    sum += term;
-  }
-  return sum;
-}
-
-// With d = log reference - log policy: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d.
-template <class Request>
+// With d = log reference - log policy: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d, which near 0 is expm1_minus(d):
+// math/expm1_minus.inl.h's, for the processor.
+template <class Request, class Expm1Minus>
 KULLBACK_ANYWHERE TokenRow token_row(const Request& request, int64_t row, double log_prob, double entropy,
-                                     double log_sum_exp) {
+                                     double log_sum_exp, const Expm1Minus& expm1_minus) {
   TokenRow found = {log_prob, entropy, log_sum_exp, 0};
   if (request.estimator == KULLBACK_NO_ESTIMATOR) return found;
   const double d = request.reference_log_probs[row] - log_prob;
   found.estimate = request.estimator == KULLBACK_K1   ? -d
                    : request.estimator == KULLBACK_K2 ? d * d / 2
-                                                      : second_order_growth_of(d);
+                   : fabs(d) < 1                      ? expm1_minus(d)
+                                                      : expm1(d) - d;
   return found;
 }
 
