@@ -17,11 +17,11 @@ Options:
   --quick              fewer and shorter rounds, less than a minute; with cuda, sizes that the emulator can do
   --no-peers           with cuda: without torch
   --from <folder>      with cuda: measures nothing, but takes what scripts/gpu-visit.sh has left in that folder
-  --json               print the results as JSON, and nothing else
+  --json               print the results as JSON, and nothing else; what npm says of itself, npm run --silent leaves out
   --save               keep the results in bench/results/ and write docs/benchmarks.md from them
 `;
 
-const { values, positionals } = parseArgs({
+const commandLine = {
   allowPositionals: true,
   options: {
     backend: { type: "string", default: "cpu" },
@@ -32,7 +32,18 @@ const { values, positionals } = parseArgs({
     save: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
-});
+} as const;
+
+const { values, positionals } = parsed();
+
+function parsed(): ReturnType<typeof parseArgs<typeof commandLine>> {
+  try {
+    return parseArgs(commandLine);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 

@@ -39,6 +39,13 @@ export function tableRow({ rows, columns, milliseconds, ratios, percentOfLimit }
   ];
 }
 
+// torch has no arrays of the caller's to write into.
+function besideTorch({ fresh, torch }: SizeResult["milliseconds"]): string {
+  return fresh === undefined || torch === undefined
+    ? ""
+    : `, where torch takes ${ratio(torch / fresh)} as long`;
+}
+
 /** docs/benchmarks.md without what CUDA adds to it. */
 export function markdownReport({ date, info, peers, sizes, family, quick }: Results): string {
   const { machine, cpu, versions } = info;
@@ -60,12 +67,13 @@ How to read it:
 - Every number is a median over rounds in which all contenders took turns; peers are checked to compute the same value.
 - *% of 2 reads + 1 write* compares with a loop that only reads two arrays and writes a third of this size, on the same
   threads, in the same rounds: 100 % would be computing for free. *% of 2 reads* likewise, without the write.
-- Value and gradient are written into arrays that the caller keeps (\`out\`). New arrays each time cost page faults:
+- Value and gradient are written into arrays that the caller keeps (\`out\`). New arrays each time, which torch always
+  makes, cost page faults:
 ${sizes
   .map(
     ({ rows, columns, milliseconds }) =>
       `  ${time(milliseconds.fresh)} instead of ${time(milliseconds.valueAndGradient)} at ${rows} x ${columns}` +
-      ` (asynchronously, with its copies, ${time(milliseconds.async)})`,
+      `${besideTorch(milliseconds)} (asynchronously, with its copies, ${time(milliseconds.async)})`,
   )
   .join(";\n")}.
 - A call on 1 x 10 is all overhead: checking, crossing into C++ and back.

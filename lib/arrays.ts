@@ -42,6 +42,15 @@ export type PerRow = Float32Array | Float64Array | readonly number[];
 /** Whether each row counts. */
 export type RowMask = Uint8Array | readonly (boolean | 0 | 1)[];
 
+/** Whether two arrays have memory in common. */
+export function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return (
+    a.buffer === b.buffer &&
+    a.byteOffset < b.byteOffset + b.byteLength &&
+    b.byteOffset < a.byteOffset + a.byteLength
+  );
+}
+
 /** What an argument was, for an error message. */
 export function describe(value: unknown): string {
   if (value === null) return "null";
@@ -50,7 +59,7 @@ export function describe(value: unknown): string {
   if (ArrayBuffer.isView(value)) {
     const { length } = value as { length?: number };
     const name = (value.constructor as { name?: string } | undefined)?.name ?? "typed array";
-    return `a ${name}${length === undefined ? "" : ` of length ${length}`}`;
+    return `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}${length === undefined ? "" : ` of length ${length}`}`;
   }
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "object") return `an object with ${keysOf(value)}`;
@@ -123,10 +132,17 @@ export interface CheckedRows {
   leading: readonly number[];
 }
 
+const rowsFields: readonly string[] = ["data", "shape", "dtype"] satisfies (keyof Rows)[];
+
 /** Checks an array argument of an operation. */
 export function requireRows(name: string, array: Rows<RowData>): CheckedRows {
   if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
     throw new ShapeError(`${name} is ${describe(array)}; it must be an object { data, shape }`);
+  }
+  for (const key in array) {
+    if (!rowsFields.includes(key) && Object.hasOwn(array, key)) {
+      throw new ShapeError(`${name}.${key} is not known here; the fields are ${rowsFields.join(", ")}`);
+    }
   }
   const { data, shape, dtype: stated } = array;
   const dtype = requireDtype(name, data, stated);
@@ -341,12 +357,4 @@ export function requireDisjoint(
 
 function sameMemory(a: ArrayBufferView, b: ArrayBufferView): boolean {
   return a.buffer === b.buffer && a.byteOffset === b.byteOffset && a.byteLength === b.byteLength;
-}
-
-function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
-  return (
-    a.buffer === b.buffer &&
-    a.byteOffset < b.byteOffset + b.byteLength &&
-    b.byteOffset < a.byteOffset + a.byteLength
-  );
 }

@@ -5,7 +5,7 @@ export class KullbackError extends Error {
   /** Stable and meant for programs: `ERR_KULLBACK_...`. */
   readonly code: string;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: string, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = new.target.name;
     this.code = code;

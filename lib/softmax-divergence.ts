@@ -1,4 +1,5 @@
 // softmaxDivergence: what users import. Types, documentation and checks; the arithmetic is the backends'.
+import { requireNotAddedTo, whileAddingTo } from "./adding.js";
 import {
   bitsOf,
   describe,
@@ -92,7 +93,8 @@ export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions
   gradOutput?: number | PerRow;
   /**
    * Adds the gradients to what `out.student` and `out.teacher` hold, rounded once; what is masked, padding or has weight
-   * 0 stays as it is, to the bit. Default false.
+   * 0 stays as it is, to the bit. An asynchronous call adds to what they hold as it is called: until it has ended, leave
+   * them alone. Another call that would add to them meanwhile is an error. Default false.
    */
   accumulate?: boolean;
   /** By-products to return, each costing at most one more look at the row. Default: none. */
@@ -195,9 +197,12 @@ export async function softmaxDivergenceAsync<
   A extends RowData,
   const O extends SoftmaxDivergenceAsyncOptions = object,
 >(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
-  return callLater(stepsOf(student, teacher), options, async (call, signal) =>
-    toResult<A, O>(call, await call.backend.softmaxDivergenceAsync(call.request, signal)),
-  );
+  return callLater(stepsOf(student, teacher), options, async (call, signal) => {
+    const { backend, request } = call;
+    const run = (): Promise<number> => backend.softmaxDivergenceAsync(request, signal);
+    const adds = request.accumulate === true;
+    return toResult<A, O>(call, await (adds ? whileAddingTo(hostGradientsOf(request), run) : run()));
+  });
 }
 
 /** A checked call. */
@@ -229,6 +234,7 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
   requireOneOf("options.reduction", reduction, reductions);
   const factor = request.scale;
   request.scale *= scaleOf(request, options, reduction);
+  requireFiniteWeights(request);
   const [student, teacher] = [request.student.logits, request.teacher.logits];
   const onDevice =
     isDeviceTensor(student) || isDeviceTensor(teacher)
@@ -250,6 +256,12 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
 
 function gradientsOf({ student, teacher }: SoftmaxDivergenceRequest): (Tensor | undefined)[] {
   return [student.gradient, teacher.gradient];
+}
+
+function hostGradientsOf(request: SoftmaxDivergenceRequest): StoredArray[] {
+  return gradientsOf(request).filter(
+    (gradient): gradient is StoredArray => gradient !== undefined && !isDeviceTensor(gradient),
+  );
 }
 
 // What is read: arrays, and what each row is worth.
@@ -296,9 +308,26 @@ function scaleOf(
     }
     return squared;
   }
-  if (divisor !== undefined) return squared / requireNumber("options.divisor", divisor, true);
+  if (divisor !== undefined) {
+    const scale = squared / requireNumber("options.divisor", divisor, true);
+    if (Number.isFinite(scale)) return scale;
+    throw new OptionError(
+      `options.divisor is ${divisor}; it is too small for what it divides to be a number`,
+    );
+  }
   const counted = request.rowMask ? request.rowMask.reduce((sum, counts) => sum + counts, 0) : request.rows;
   return counted === 0 ? 0 : squared / counted;
+}
+
+function requireFiniteWeights({ rowWeights, scale }: SoftmaxDivergenceRequest): void {
+  const wrong = Number.isFinite(scale)
+    ? (rowWeights?.findIndex((weight) => !Number.isFinite(weight * scale)) ?? -1)
+    : -1;
+  if (wrong < 0) return;
+  throw new OptionError(
+    `options.rowWeights[${wrong}] is ${rowWeights?.[wrong]}; multiplied by the scale of the reduction and of the ` +
+      `temperatures, ${scale}, it must be a finite number`,
+  );
 }
 
 // The names of what belongs to a side: joining strings would cost a call of a few rows more than its arithmetic.
@@ -349,6 +378,11 @@ function writeInto(
     throw new OptionError(`options.out.values goes with reduction "none"; the reduction is "${reduction}"`);
   }
   requireOwnMemory(request, out);
+  if (!accumulate) return;
+  for (const side of sides) {
+    const { gradient } = request[side];
+    if (gradient && !isDeviceTensor(gradient)) requireNotAddedTo(namesOf[side].out, gradient);
+  }
 }
 
 const bitsOfGiven = (array: RowData | undefined): StoredArray | DeviceArray | undefined =>

@@ -1,7 +1,7 @@
 // Makes a bare clone ready to run: installs the locked dependencies, builds the native addon and compiles the
 // TypeScript, each only where something newer than its result asks for it.
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { latest, modified, root } from "./files.mjs";
@@ -59,7 +59,9 @@ if (
 }
 
 const sources = ["lib", "test", "bench", "examples", "tsconfig.json", "package-lock.json"];
-if (modified("dist/lib/index.js") < latest(sources)) {
+// Written last, since the compiler may be stopped between two of its files.
+const compiled = "dist/compiled";
+if (modified(compiled) < latest(sources)) {
   // What was compiled from a file that is gone must not live on.
   rmSync(join(root, "dist"), { recursive: true, force: true });
   step("compiling the TypeScript", process.execPath, [
@@ -67,4 +69,5 @@ if (modified("dist/lib/index.js") < latest(sources)) {
     "--project",
     "tsconfig.json",
   ]);
+  writeFileSync(join(root, compiled), "");
 }

@@ -102,6 +102,12 @@ expectErrors([
   [
     "shape",
     "shape",
+    "teacher.stride is not known here; the fields are data, shape, dtype",
+    asTeacher({ ...two(1, 2, 3, 4), stride: 4 }),
+  ],
+  [
+    "shape",
+    "shape",
     "student.shape is [0]; its last axis must be at least 1",
     ofData(new Float32Array(), [0]),
   ],

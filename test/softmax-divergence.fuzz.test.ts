@@ -78,7 +78,11 @@ const validCall = sizes.chain(({ rows, columns }) => {
           ),
           temperatureScaling: fc.constantFrom("none", "squared"),
           reduction: fc.constantFrom("none", "sum", "mean"),
-          rowWeights: perRow,
+          // Multiplied by the scale they must be numbers still.
+          rowWeights: fc.array(fc.double({ min: -1, max: 1, noNaN: true }), {
+            minLength: rows,
+            maxLength: rows,
+          }),
           rowMask: fc.array(fc.boolean(), { minLength: rows, maxLength: rows }),
           vocabSize: fc.integer({ min: 1, max: columns }),
           gradients: fc.uniqueArray(fc.constantFrom("student", "teacher")),

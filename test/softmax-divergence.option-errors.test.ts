@@ -171,6 +171,12 @@ expectErrors([
     withOptions({ temperature: { student: 2, teacher: 2, both: 2 } }),
   ],
   ...wrong("divisor", positive, [...notPositive, ["null", null]]),
+  [
+    "divisor",
+    "option",
+    "options.divisor is 1e-320; it is too small for what it divides to be a number",
+    withOptions({ divisor: 1e-320 }),
+  ],
   ...(["sum", "none"] as const).map((reduction): ErrorCase => [
     "divisor",
     "option",
@@ -206,6 +212,18 @@ expectErrors([
   ),
   perRow("rowWeights", "rowWeights is detached: its memory was transferred elsewhere", detached(2), "shape"),
   perRow("rowWeights", "rowWeights[1] is NaN; it must be a finite number", [1, NaN]),
+  [
+    "rowWeights",
+    "option",
+    "options.rowWeights[1] is 1e+308; multiplied by the scale of the reduction and of the temperatures, " +
+      "1e+30, it must be a finite number",
+    withOptions({
+      rowWeights: [1, 1e308],
+      temperature: 1e15,
+      temperatureScaling: "squared",
+      reduction: "sum",
+    }),
+  ],
   perRow(
     "rowWeights",
     "rowWeights[0] is -Infinity; it must be a finite number",

@@ -14,20 +14,17 @@ import {
   type SoftmaxDivergenceOptions,
 } from "../softmax-divergence.js";
 
+// What tfjs carries on is neither scaled, nor written elsewhere, nor added to anything here.
+const decidedHere = ["accumulate", "gradOutput", "out", "statistics"] as const;
+
 /** Options of {@link softmaxDivergence}: those of `kullback`, less what tfjs itself decides. */
-export type TfjsSoftmaxDivergenceOptions = Omit<
-  SoftmaxDivergenceOptions,
-  "gradOutput" | "out" | "statistics"
-> & {
+export type TfjsSoftmaxDivergenceOptions = Omit<SoftmaxDivergenceOptions, (typeof decidedHere)[number]> & {
   /** Called with the backend that has computed, as often as tfjs evaluates the loss. */
   onBackend?: (backend: BackendName) => void;
 };
 
-// The adapter decides the others itself.
 const optionNames = [
-  ...softmaxDivergenceOptionNames.filter(
-    (name) => name !== "gradOutput" && name !== "out" && name !== "statistics",
-  ),
+  ...softmaxDivergenceOptionNames.filter((name) => !(decidedHere as readonly string[]).includes(name)),
   "onBackend",
 ] as const;
 
@@ -36,7 +33,8 @@ const optionNames = [
  * or with reduction `"none"` a tensor of one number a row, in the shape of the leading axes.
  *
  * `gradients` says which arguments tfjs may differentiate it by; default `["student"]`, the teacher being a constant.
- * First derivatives only.
+ * They are computed with the value, whether tfjs then asks for them or not: for a value alone, say `[]`. First derivatives
+ * only.
  *
  * @param student Logits, float32, `[..., vocabulary]`.
  * @param teacher Logits of the same shape.

@@ -1,6 +1,7 @@
 // The native backends: the addon's operations behind the Backend interface, computed by the CPU or by a CUDA device.
 import { CudaError, KullbackError, OptionError } from "../errors.js";
 import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
+import { onAbort } from "./abort.js";
 import { cpuDevice, jobStatus, type Addon, type JobCallback } from "./addon.js";
 import { mainTensorOf, positionsOf, sharedMemory } from "./positions.js";
 import {
@@ -110,7 +111,7 @@ export function runJob(
     const cancel = translated(
       () =>
         start((status, value, outputsLost, text) => {
-          signal?.removeEventListener("abort", abort);
+          ignoreAbort();
           if (signal?.aborted) reject(signal.reason);
           else if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
           else if (status !== jobStatus.ok) reject(explain(jobError(status, text)));
@@ -124,7 +125,7 @@ export function runJob(
       cancel();
       if (!inPlace) reject(signal?.reason);
     };
-    signal?.addEventListener("abort", abort, { once: true });
+    const ignoreAbort = onAbort(signal, abort);
   });
 }
 

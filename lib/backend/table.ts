@@ -97,7 +97,7 @@ export type HostSoftmaxDivergenceRequest = SoftmaxDivergenceRequest<StoredArray>
 
 /** What an asynchronous call rejects with when an array that it should write to has gone meanwhile. */
 export function outputsLost(): ShapeError {
-  return new ShapeError("out was detached or shrunk while the call was running");
+  return new ShapeError("an array of options.out was detached or shrunk while the call was running");
 }
 
 /** The divergences of {@link softmaxDivergenceNames} that are means of an f: D_f(π ‖ ρ) = Σ ρ f(π / ρ). */

@@ -25,14 +25,16 @@ function main(): number {
   if (values.help === true) return print(usage);
   if (values.version === true) return print(`${packageVersion}\n`);
   const [command, ...rest] = positionals;
-  if (command !== "info" || rest.length > 0) {
-    process.stderr.write(
-      command === undefined ? usage : `kullback: unknown command ${positionals.join(" ")}\n\n${usage}`,
-    );
-    return 2;
-  }
+  if (command === undefined) return complain(usage);
+  if (command !== "info") return complain(`kullback: unknown command ${command}\n\n${usage}`);
+  if (rest.length > 0) return complain(`kullback: info takes no ${rest.join(" ")}\n\n${usage}`);
   const info = backendInfo();
   return print(values.json === true ? `${JSON.stringify(info, null, 2)}\n` : formatBackendInfo(info));
+}
+
+function complain(text: string): number {
+  process.stderr.write(text);
+  return 2;
 }
 
 function print(text: string): number {

@@ -2,6 +2,7 @@
 import type { HostSoftmaxDivergenceRequest, HostSoftmaxSide } from "../backend/table.js";
 import { decode, decodeRange, encode } from "./elements.js";
 import { generators, type Generator } from "./softmax-divergence-generators.js";
+import { sum } from "./sum.js";
 
 /** softmax(logits / temperature + log-prior) of one row, and what its logarithm is made of. */
 interface Softmax {
@@ -49,7 +50,7 @@ function logitsOf(request: HostSoftmaxDivergenceRequest, side: HostSoftmaxSide, 
 function softmax(logits: Float64Array, temperature: number): Softmax {
   const maximum = logits.reduce((largest, x) => Math.max(largest, x), -Infinity);
   const belowMaximum = logits.map((x) => (x - maximum) / temperature);
-  const logSum = Math.log(belowMaximum.reduce((sum, x) => sum + Math.exp(x), 0));
+  const logSum = Math.log(sum(belowMaximum.map(Math.exp)));
   const logProbabilities = belowMaximum.map((x) => x - logSum);
   return {
     logits,
@@ -89,8 +90,12 @@ function divergenceOf(request: HostSoftmaxDivergenceRequest, q: Softmax, p: Soft
  */
 function summed(term: Generator, q: Softmax, p: Softmax): Divergence {
   const u = logRatio(q, p);
-  const [forQ, forP] = [new Float64Array(q.logits.length), new Float64Array(q.logits.length)];
-  let [value, sumQ, sumP] = [0, 0, 0];
+  const columns = q.logits.length;
+  const [values, forQ, forP] = [columns, columns, columns].map((length) => new Float64Array(length)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
   for (let i = 0; i < forQ.length; i++) {
     const column = {
       p: at(p.probabilities, i),
@@ -102,12 +107,13 @@ function summed(term: Generator, q: Softmax, p: Softmax): Divergence {
     // 0 on both sides counts nothing; but where they are only too small to be numbers, a power of their ratio may.
     if (column.p === 0 && column.q === 0 && !Number.isFinite(column.u)) continue;
     const terms = term(column);
-    value += terms.value;
-    sumQ += forQ[i] = terms.forQ;
-    sumP += forP[i] = terms.forP;
+    values[i] = terms.value;
+    forQ[i] = terms.forQ;
+    forP[i] = terms.forP;
   }
+  const [sumQ, sumP] = [sum(forQ), sum(forP)];
   return {
-    value,
+    value: sum(values),
     studentGradient: (i) => centred(at(forQ, i), at(q.probabilities, i), sumQ),
     teacherGradient: (i) => centred(at(forP, i), at(p.probabilities, i), sumP),
   };
@@ -140,8 +146,7 @@ function renyi(q: Softmax, p: Softmax, alpha: number): Divergence {
   const maximum = logs.reduce((largest, x) => Math.max(largest, x), -Infinity);
   // Infinite where alpha is above 1 and some p is above 0 where q is 0, or where no column is above 0 in both.
   const infinite = Math.abs(maximum) === Infinity;
-  const sum = logs.reduce((partial, x) => partial + Math.exp(x - maximum), 0);
-  const logSum = infinite ? maximum : maximum + Math.log(sum);
+  const logSum = infinite ? maximum : maximum + Math.log(sum(logs.map((x) => Math.exp(x - maximum))));
   const weight = (i: number): number => Math.exp(at(logs, i) - logSum);
   return {
     value: logSum / (alpha - 1),
@@ -165,7 +170,7 @@ function logRatio(a: Softmax, b: Softmax): (column: number) => number {
 
 /** Σ a f, where a probability of 0 counts nothing, whatever f is there. */
 function expectation(a: Softmax, f: (column: number) => number): number {
-  return a.probabilities.reduce((sum, weight, i) => sum + (weight === 0 ? 0 : weight * f(i)), 0);
+  return sum(a.probabilities.map((weight, i) => (weight === 0 ? 0 : weight * f(i))));
 }
 
 function writeGradient(

@@ -1,5 +1,6 @@
 // tokenLogProbs in float64, as the textbook has it: the specification, the tests' oracle, the last resort.
 import type { Estimator, HostTokenLogProbsRequest } from "../backend/table.js";
+import { sum } from "./sum.js";
 
 /** Returns a function that writes one row's outputs. */
 export function prepareTokenLogProbs(request: HostTokenLogProbsRequest): (row: number) => number {
@@ -13,10 +14,10 @@ export function prepareTokenLogProbs(request: HostTokenLogProbsRequest): (row: n
     }
     const logits = Float64Array.from(request.logits.subarray(begin, begin + columns));
     const maximum = logits.reduce((largest, x) => Math.max(largest, x), -Infinity);
-    const logSum = Math.log(logits.reduce((sum, x) => sum + Math.exp((x - maximum) / temperature), 0));
+    const logSum = Math.log(sum(logits.map((x) => Math.exp((x - maximum) / temperature))));
     const logQ = logits.map((x) => (x - maximum) / temperature - logSum);
     // Probability 0 carries no entropy, even where its logarithm is −Infinity.
-    const entropy = logQ.reduce((sum, x) => sum - (Math.exp(x) === 0 ? 0 : Math.exp(x) * x), 0);
+    const entropy = sum(logQ.map((x) => (Math.exp(x) === 0 ? 0 : -Math.exp(x) * x)));
     const token = request.tokens[row] as number;
     const logProb = logQ[token] as number;
     const d = (request.referenceLogProbs?.[row] ?? 0) - logProb;

@@ -7,6 +7,7 @@
 #include "backends.h"
 #include "device_memory.h"
 #include "errors.h"
+#include "pages.h"
 
 namespace kullback {
 
@@ -151,6 +152,7 @@ void* Arguments::output(const char* name, napi_typedarray_type type, int64_t len
 
 void* Arguments::written_array(const char* name, napi_typedarray_type type, int64_t length, const Written& written) {
   const Array to = array(name, type, length);
+  expect_writes(to.data, to.bytes);
   if (job_ == nullptr) require_own_memory(name, to.data, to.bytes, &written);
   if (to.handle.IsEmpty() || job_ == nullptr) return to.data;
   void* buffer = job_->allocate(to.bytes);

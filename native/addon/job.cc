@@ -7,6 +7,7 @@
 
 #include "backends.h"
 #include "errors.h"
+#include "pages.h"
 
 namespace kullback {
 namespace {
@@ -19,7 +20,9 @@ void Job::Free::operator()(void* memory) const { ::operator delete(memory, kAlig
 
 void* Job::allocate(size_t bytes) {
   buffers_.emplace_back(::operator new(bytes, kAlignment));
-  return buffers_.back().get();
+  void* const memory = buffers_.back().get();
+  expect_writes(memory, bytes);
+  return memory;
 }
 
 void Job::copy_out(Napi::TypedArray array, const void* from, size_t bytes) {

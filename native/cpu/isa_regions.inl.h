@@ -19,6 +19,7 @@
 #include "softmax_divergence.inl.h"
 #include "softmax_divergence_value.inl.h"
 #include "softmax_divergence_generator.inl.h"
+#include "softmax_divergence_mixture.inl.h"
 #include "f_divergence.inl.h"
 #include "token_log_probs.inl.h"
 #include "memory_limit.inl.h"

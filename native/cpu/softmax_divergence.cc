@@ -104,20 +104,14 @@ class SoftmaxDivergence {
     T* const teacher_gradient = slope == 0 ? nullptr : teacher_.gradient(row, work.teacher_gradient);
     const bool differentiate = student_gradient != nullptr || teacher_gradient != nullptr;
     double divergence;
-    if (generated() || differentiate || request_.student_entropy != nullptr || request_.teacher_entropy != nullptr) {
-      // The last pass of a generated divergence wants gradients and exponentials side by side.
-      divergence_of_row.take_exponentials(
-          memory_for(generated() ? nullptr : student_gradient, work.student_exponentials),
-          memory_for(generated() ? nullptr : teacher_gradient, work.teacher_exponentials));
+    if (generated()) {
+      divergence = divergence_of_row.generated(student_gradient, teacher_gradient, slope);
+    } else if (differentiate || divergence_of_row.wants_entropy()) {
+      divergence_of_row.take_exponentials(memory_for(student_gradient, work.student_exponentials),
+                                          memory_for(teacher_gradient, work.teacher_exponentials));
       if (stop_.asked()) return 0;
-      if (request_.student_entropy != nullptr) {
-        request_.student_entropy[row] = divergence_of_row.entropy_of(work.student);
-      }
-      if (request_.teacher_entropy != nullptr) {
-        request_.teacher_entropy[row] = divergence_of_row.entropy_of(work.teacher);
-      }
-      divergence = generated() ? divergence_of_row.generated(student_gradient, teacher_gradient, slope)
-                               : divergence_of_row.divergence_and_gradients(student_gradient, teacher_gradient, slope);
+      divergence_of_row.write_entropies();
+      divergence = divergence_of_row.divergence_and_gradients(student_gradient, teacher_gradient, slope);
     } else {
       divergence = divergence_of_row.value_alone();
     }

@@ -47,6 +47,19 @@ struct PairExponentialsTask {
   double other_moment;  // sum a y, if wanted
 };
 
+// First pass of a power divergence: beside both sides their mixture a^(1 - k) b^k, each from its segment's own maxima,
+// and kept where there is memory for it.
+template <class T>
+struct MixedExponentialsTask {
+  int64_t columns;
+  ExponentialsTask<T> weigher, other;  // maxima finite
+  T weigher_scale, weigher_scale_low;  // (1 - k) / (T log 2)
+  T other_scale, other_scale_low;      // k / (T log 2)
+  T* mixture;                          // [columns]
+  // Result
+  double sum;  // of the mixture; no number where that is beyond the format
+};
+
 // Second pass over a row whose sides lie far enough apart for the gradient to be the difference b - a as it stands.
 template <class T>
 struct DifferenceTask {

@@ -4,11 +4,17 @@
 //   second pass   each column's term and slopes, the latter in the gradients' memory
 //   third pass    gradient = slope - probability * (sum of slopes)
 //
-// Renyi's divergence is a logarithm of what the power divergence sums. Where that is far from its middle, and would
-// lose digits or leave the format, the softmax of the mixture a^(1 - k) b^k takes the place of the second and third
-// pass.
+// The power family knows a shorter way where its sides lie apart: the first pass sums their mixture m = a^(1 - k) b^k
+// too, which is 1 + k (k - 1) times the divergence, and gradients are differences of m and a side.
+//
+// Renyi's divergence is a logarithm of that sum. Where it is far from its middle, and would lose digits or leave the
+// format, the softmax of the mixture's logarithms takes the place of the second and third pass.
 #ifndef KULLBACK_CPU_SOFTMAX_DIVERGENCE_GENERATED_H
 #define KULLBACK_CPU_SOFTMAX_DIVERGENCE_GENERATED_H
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "softmax_divergence_row.h"
 
@@ -18,32 +24,38 @@ template <class T>
 class GeneratedRowDivergence : public RowDivergence<T> {
   // What a divergence must be at least for the roundings of all probabilities, which it sums, not to show.
   static constexpr double kLeastApart = 0.05;
+  // How many times what a mixture's sum is more or less than 1 that sum may be.
+  static constexpr double kLostInMixture = 32;
 
  public:
   using RowDivergence<T>::RowDivergence;
 
-  // After take_exponentials, in memory that is no gradient's: the divergence; and the gradients where they are not
-  // NULL.
+  // The divergence; and the gradients where they are not NULL.
   double generated(T* student_gradient, T* teacher_gradient, double slope) {
-    T* const weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
-    T* const other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
+    T*& weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
+    T*& other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
+    double value = 0;
+    const bool mixes = divergence_.generator == Generator::kPowerDivergence && may_lie_apart();
+    const bool found = mixes && of_mixture(weigher_gradient, other_gradient, slope, value);
+    if (stop_.asked() || (found && weigher_gradient == nullptr && other_gradient == nullptr)) return value;
+    this->take_exponentials(work_.student_exponentials.template reserve<T>(request_.columns),
+                            work_.teacher_exponentials.template reserve<T>(request_.columns));
+    if (stop_.asked()) return 0;
+    this->write_entropies();
     SlopeSums sums;
-    const bool far = may_lie_apart() && this->far_apart();
+    const bool far = !mixes && may_lie_apart() && this->far_apart();
     if (far) sums = second_pass(true, weigher_gradient, other_gradient);
     if (!far || !lies_apart(sums, weigher_gradient != nullptr || other_gradient != nullptr)) {
       sums = second_pass(false, weigher_gradient, other_gradient);
     }
-    const double order = divergence_.renyi_order;
-    double value = divergence_.factor * sums.terms, outer = divergence_.factor;
-    if (order != 0) {
-      const double excess = mixture_excess(divergence_, sums.terms);
-      if (!excess_serves(excess)) return mixed(student_gradient, teacher_gradient, slope);
-      value = std::log1p(excess) / (order - 1);
-      outer = order / (1 + excess);
+    double outer, value_of_sums;
+    if (finish(sums.terms, value_of_sums, outer)) {
+      centre(weigher_, weigher_gradient, slope * outer, sums.weigher);
+      centre(other_, other_gradient, slope * outer, sums.other);
+    } else {
+      value_of_sums = mixed(student_gradient, teacher_gradient, slope);
     }
-    centre(weigher_, weigher_gradient, slope * outer, sums.weigher);
-    centre(other_, other_gradient, slope * outer, sums.other);
-    return value;
+    return found ? value : value_of_sums;
   }
 
  private:
@@ -51,12 +63,81 @@ class GeneratedRowDivergence : public RowDivergence<T> {
   using RowDivergence<T>::kernels_;
   using RowDivergence<T>::other_;
   using RowDivergence<T>::request_;
+  using RowDivergence<T>::stop_;
   using RowDivergence<T>::weigher_;
   using RowDivergence<T>::work_;
+
+  // From what the generator's terms sum up to: the divergence, and its derivative for that. False where Renyi's
+  // divergence has to be found otherwise.
+  bool finish(double terms, double& value, double& outer) const {
+    const double order = divergence_.renyi_order;
+    value = divergence_.factor * terms;
+    outer = divergence_.factor;
+    if (order == 0) return true;
+    const double excess = mixture_excess(divergence_, terms);
+    if (!excess_serves(excess)) return false;
+    value = std::log1p(excess) / (order - 1);
+    outer = order / (1 + excess);
+    return true;
+  }
 
   // Of a small power, differences of probabilities are multiplied by its reciprocal.
   bool may_lie_apart() const {
     return divergence_.generator != Generator::kPowerDivergence || std::fabs(divergence_.parameter) >= 0.25;
+  }
+
+  // The first look at one segment of both sides and of their mixture.
+  void exponentiate_mixed(int64_t begin, int64_t columns, size_t segment) {
+    const double k = divergence_.parameter;
+    MixedExponentialsTask<T> task;
+    split((1 - k) * kPowerOfE * inverse_temperature(weigher_.scale), task.weigher_scale, task.weigher_scale_low);
+    split(k * kPowerOfE * inverse_temperature(other_.scale), task.other_scale, task.other_scale_low);
+    task.mixture = work_.mixture.exponentials == nullptr ? nullptr : work_.mixture.exponentials + begin;
+    if (this->describe_first(task, begin, columns)) {
+      kernels_.mixed_exponentials(task);
+    } else {
+      // Without probability on either side here: for the generator's pass to look at.
+      task.weigher.sum = task.other.sum = task.sum = std::numeric_limits<double>::quiet_NaN();
+    }
+    weigher_.take(segment, task.weigher);
+    other_.take(segment, task.other);
+    work_.mixture.sums[segment] = task.sum;
+  }
+
+  // Where a side's exponentials go in the first pass: they are wanted for its own gradient and entropy alone.
+  T* wanted_exponentials(T* gradient, const double* entropy, Scratch& scratch) const {
+    return gradient == nullptr && entropy != nullptr ? scratch.template reserve<T>(request_.columns) : gradient;
+  }
+
+  // The divergence by the mixture, false where that would lose digits; and those gradients that lose none, whose
+  // pointers become NULL. Which way each is found must not depend on what else is asked for.
+  bool of_mixture(T*& weigher_gradient, T*& other_gradient, double slope, double& value) {
+    SoftmaxRow<T>& mixture = work_.mixture;
+    const bool differentiate = weigher_gradient != nullptr || other_gradient != nullptr;
+    T* const student_gradient = divergence_.student_weighs ? weigher_gradient : other_gradient;
+    T* const teacher_gradient = divergence_.student_weighs ? other_gradient : weigher_gradient;
+    mixture.exponentials = differentiate ? work_.mixture_exponentials.template reserve<T>(request_.columns) : nullptr;
+    mixture.scale = softmax_scale<T>(1);
+    mixture.prepare(request_.columns);
+    this->first_pass(
+        wanted_exponentials(student_gradient, request_.student_entropy, work_.student_exponentials),
+        wanted_exponentials(teacher_gradient, request_.teacher_entropy, work_.teacher_exponentials),
+        [&](int64_t begin, int64_t columns, size_t segment) { exponentiate_mixed(begin, columns, segment); });
+    if (stop_.asked()) return false;
+    this->write_entropies();
+    const double k = divergence_.parameter;
+    // A segment's mixture is relative to its sides' maxima.
+    for (size_t i = 0; i < mixture.maxima.size(); ++i) {
+      mixture.maxima[i] = static_cast<T>((1 - k) * weigher_.below_maximum(i) + k * other_.below_maximum(i));
+    }
+    mixture.merge();
+    const double sum = std::exp(mixture.log_sum_exp() - ((1 - k) * weigher_.log_sum + k * other_.log_sum));
+    if (!(sum > 0 && std::fabs(sum - 1) * kLostInMixture > 1 + sum) || std::isinf(sum)) return false;
+    double outer;
+    if (!finish((sum - 1) / (k * (k - 1)), value, outer)) return false;
+    if (write_difference(mixture, weigher_, weigher_gradient, -slope * outer * sum / k)) weigher_gradient = nullptr;
+    if (write_difference(mixture, other_, other_gradient, slope * outer * sum / (k - 1))) other_gradient = nullptr;
+    return true;
   }
 
   // Whether a pass that took differences of probabilities as they stand lost nothing that would show.
@@ -93,11 +174,30 @@ class GeneratedRowDivergence : public RowDivergence<T> {
       row.excess += segment.excess;
       row.largest = std::max(row.largest, segment.largest);
     }
+    if (apart) {
+      row.terms += lost_to_log_sums();
+      return row;
+    }
     // Softmaxes sum to 1. By how much b seems to sum to more is how much too large all log ratios are, which came with
     // the rounding of the log-sum-exps, and which the terms have followed along the slopes of b.
     const double followed = row.excess * row.other;
     if (std::isfinite(followed)) row.terms -= followed;
     return row;
+  }
+
+  // What the rounding of the log-sum-exps, which all columns share, has taken from terms that are made of logarithms.
+  double lost_to_log_sums() const {
+    const auto rounding = [](const SoftmaxRow<T>& side) {
+      return static_cast<double>(static_cast<T>(side.log_sum)) - side.log_sum;
+    };
+    switch (divergence_.generator) {
+      case Generator::kJensenShannon:
+        return divergence_.parameter * rounding(weigher_) + (1 - divergence_.parameter) * rounding(other_);
+      case Generator::kSkew:
+        return rounding(weigher_);
+      default:
+        return 0;  // differences of them, weighed by what sums to 0
+    }
   }
 
   // From slopes, in place, to the gradient for the logits of `side`.
@@ -136,9 +236,9 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     return mixture.log_sum_exp() / (divergence_.renyi_order - 1);
   }
 
-  // slope * (mixture - side) / T
-  void write_difference(const SoftmaxRow<T>& mixture, const SoftmaxRow<T>& side, T* gradient, double slope) {
-    if (gradient == nullptr) return;
+  // slope * (mixture - side) / T. Returns false where that is so small beside the side that its roundings show.
+  bool write_difference(const SoftmaxRow<T>& mixture, const SoftmaxRow<T>& side, T* gradient, double slope) {
+    if (gradient == nullptr) return true;
     this->for_each_segment([&](int64_t begin, int64_t columns) {
       DifferenceTask<T> task;
       task.columns = columns;
@@ -149,7 +249,10 @@ class GeneratedRowDivergence : public RowDivergence<T> {
       task.gradient_scale = static_cast<T>(slope * inverse_temperature(side.scale));
       task.gradient = gradient + begin;
       kernels_.difference_gradient(task);
+      work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.largest;
     });
+    const double largest = *std::max_element(work_.partials.begin(), work_.partials.end());
+    return largest * kLostToDifference > 1 / side.sum;
   }
 };
 

@@ -24,23 +24,24 @@ struct GeneratorVectors {
 
   template <class Pass, bool Whole>
   KULLBACK_INLINE Column<V> column(const GeneratorTask<Element<V>>& task, int64_t i, int rest) const {
-    constexpr double lowest = -FloatBits<Element<V>>::infinity;
+    // What lies apart has no infinite logits: a finite one fills up, whose exponential is 0 all the same.
+    constexpr double lowest = Pass::kApart ? 0 : -FloatBits<Element<V>>::infinity;
     const V weigher_logits = load_lanes<V, Whole>(task.weigher.logits + i, rest, lowest);
     const V other_logits = load_lanes<V, Whole>(task.other.logits + i, rest, lowest);
     Column<V> at;
     at.a = load_lanes<V, Whole>(task.weigher.exponentials + i, rest, 0) * weigher_factor;
     at.b = load_lanes<V, Whole>(task.other.exponentials + i, rest, 0) * other_factor;
-    V u;
     if constexpr (Pass::kApart) {
       // As many digits as a and b have.
-      u = other.log_probability(other_logits) - weigher.log_probability(weigher_logits);
+      at.log_a = weigher.log_probability(weigher_logits);
+      at.log_b = other.log_probability(other_logits);
+      at.u = at.log_b - at.log_a;
     } else {
-      u = ratio.template of<Pass::kDistance, true>(weigher_logits, other_logits, weigher, other);
+      at.log_a = at.log_b = constant<V>(0);
+      const V u = ratio.template of<Pass::kDistance, true>(weigher_logits, other_logits, weigher, other);
+      // What neither side has is no difference between them, even where both logits are -inf.
+      at.u = zero_where(both(equal(at.a, constant<V>(0)), equal(at.b, constant<V>(0))), u);
     }
-    // What neither side has is no difference between them, even where both logits are -inf.
-    const auto nowhere = both(equal(at.a, constant<V>(0)), equal(at.b, constant<V>(0)));
-    at.u = zero_where(nowhere, u);
-    at.log_b = constant<V>(0);
     return at;
   }
 };
@@ -84,8 +85,10 @@ static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formul
   const Column<V> at = with.template column<Pass, Whole>(task, i, rest);
   const Slopes<V> slopes = formula.template of<Pass::kApart>(at);
   sums.terms = sums.terms + slopes.term;
-  sums.others = sums.others + slopes.b;
-  if constexpr (!Pass::kApart) sums.pulls = sums.pulls + pull(at);
+  if constexpr (!Pass::kApart) {
+    sums.others = sums.others + slopes.b;
+    sums.pulls = sums.pulls + pull(at);
+  }
   if (task.weigher_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.a, task.weigher_slopes + i, rest);
     sums.weighers = sums.weighers + slopes.a;
@@ -93,7 +96,10 @@ static KULLBACK_INLINE void generator_lanes(const typename Pass::Formula& formul
   }
   if (task.other_slopes != nullptr) {
     store_lanes<V, Whole>(slopes.b, task.other_slopes + i, rest);
-    if constexpr (Pass::kApart) sums.largest = maximum(sums.largest, absolute(slopes.b));
+    if constexpr (Pass::kApart) {
+      sums.others = sums.others + slopes.b;
+      sums.largest = maximum(sums.largest, absolute(slopes.b));
+    }
   }
 }
 
@@ -131,7 +137,9 @@ static void generator_of_segment(GeneratorTask<Element<V>>& task) {
 
 template <class V, template <class> class Formula>
 static inline void generator_with(GeneratorTask<Element<V>>& task) {
-  if (task.apart) return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kApart, true>>(task);
+  if constexpr (Formula<V>::kTwoWays) {
+    if (task.apart) return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kApart, true>>(task);
+  }
   switch (task.ratio.distance) {
     case Distance::kClose:
       return generator_of_segment<GeneratorPass<V, Formula<V>, Distance::kClose, false>>(task);
@@ -154,26 +162,4 @@ static void generator(GeneratorTask<Element<V>>& task) {
     case Generator::kCrossEntropy:
       return;  // have passes of their own
   }
-}
-
-// log(a^(1 - k) b^k) of each column, whose sum may be beyond the format while its logarithm is not.
-template <class V, bool Whole>
-static KULLBACK_INLINE void mixture_lanes(const SideVectors<V>& weigher, const SideVectors<V>& other, V k,
-                                          const MixtureTask<Element<V>>& task, int64_t i, int rest) {
-  const V lowest = constant<V>(-FloatBits<Element<V>>::infinity);
-  const V log_a = weigher.log_probability(load_lanes<V, Whole>(task.weigher.logits + i, rest, 0));
-  const V log_b = other.log_probability(load_lanes<V, Whole>(task.other.logits + i, rest, 0));
-  const V mixed = fma(k, log_b, (constant<V>(1) - k) * log_a);
-  // The side that weighs has a positive part in the mixture: what it has not, the mixture has not.
-  store_lanes<V, Whole>(select(equal(log_a, lowest), lowest, mixed), task.logits + i, rest);
-}
-
-template <class V>
-static void mixture(MixtureTask<Element<V>>& task) {
-  const SideVectors<V> weigher(task.weigher), other(task.other);
-  const V k = constant<V>(task.k);
-  const int64_t whole = task.columns / V::lanes * V::lanes;
-  for (int64_t i = 0; i < whole; i += V::lanes) mixture_lanes<V, true>(weigher, other, k, task, i, 0);
-  const int rest = static_cast<int>(task.columns - whole);
-  if (rest > 0) mixture_lanes<V, false>(weigher, other, k, task, whole, rest);
 }

@@ -125,20 +125,10 @@ class RowDivergence {
   // The first pass: both softmaxes, of which the exponentials stay in the memory given. That is the gradient's where
   // there is one, which saves a row of cache.
   void take_exponentials(T* student_memory, T* teacher_memory) {
-    work_.student.exponentials = student_memory;
-    work_.teacher.exponentials = teacher_memory;
-    work_.student.prepare(request_.columns);
-    work_.teacher.prepare(request_.columns);
-    work_.partials.resize(work_.student.sums.size());
-    work_.moments.resize(work_.student.sums.size());
-    for_each_segment([&](int64_t begin, int64_t columns) {
-      stage(begin, columns);
-      const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+    work_.moments.resize(static_cast<size_t>(ceil_divide(request_.columns, kSegmentColumns)));
+    first_pass(student_memory, teacher_memory, [&](int64_t begin, int64_t columns, size_t segment) {
       work_.moments[segment] = exponentiate_pair(begin, columns, segment);
     });
-    if (stop_.asked()) return;
-    work_.student.merge();
-    work_.teacher.merge();
   }
 
   // The gradients, once they are computed, as the caller wants them; NULL: not wanted.
@@ -149,16 +139,11 @@ class RowDivergence {
     });
   }
 
+  bool wants_entropy() const { return request_.student_entropy != nullptr || request_.teacher_entropy != nullptr; }
   // After take_exponentials, and before gradients overwrite them.
-  double entropy_of(const SoftmaxRow<T>& side) {
-    for_each_segment([&](int64_t begin, int64_t columns) {
-      EntropyTask<T> task;
-      task.side = side.segment(begin);
-      task.columns = columns;
-      kernels_.entropy(task);
-      work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.entropy;
-    });
-    return std::accumulate(work_.partials.begin(), work_.partials.end(), 0.0);
+  void write_entropies() {
+    if (request_.student_entropy != nullptr) request_.student_entropy[row_] = entropy_of(work_.student);
+    if (request_.teacher_entropy != nullptr) request_.teacher_entropy[row_] = entropy_of(work_.teacher);
   }
 
   // After take_exponentials: the divergence; and the gradients, in the memory of the exponentials, where they are not
@@ -179,6 +164,40 @@ class RowDivergence {
   }
 
  protected:
+  // body(first column, columns, segment) looks at both sides of each segment for the first time.
+  template <class Body>
+  void first_pass(T* student_memory, T* teacher_memory, const Body& body) {
+    work_.student.exponentials = student_memory;
+    work_.teacher.exponentials = teacher_memory;
+    work_.student.prepare(request_.columns);
+    work_.teacher.prepare(request_.columns);
+    work_.partials.resize(work_.student.sums.size());
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      // Once: gradients may lie where the numbers were.
+      if (!staged_) stage(begin, columns);
+      body(begin, columns, static_cast<size_t>(begin / kSegmentColumns));
+    });
+    staged_ = true;
+    if (stop_.asked()) return;
+    work_.student.merge();
+    work_.teacher.merge();
+  }
+
+  // What a first pass over a segment of both sides is told of each; whether both have any probability there.
+  template <class Task>
+  bool describe_first(Task& task, int64_t begin, int64_t columns) {
+    const auto describe = [&](ExponentialsTask<T>& of, const SoftmaxRow<T>& side) {
+      T* const exponentials = side.exponentials == nullptr ? nullptr : side.exponentials + begin;
+      of = {side.logits + begin, columns, side.scale, 0, exponentials, 0};
+      kernels_.largest(of.logits, columns, of.maximum);
+    };
+    task.columns = columns;
+    describe(task.weigher, weigher_);
+    describe(task.other, other_);
+    const T lowest = -std::numeric_limits<T>::infinity();
+    return task.weigher.maximum != lowest && task.other.maximum != lowest;
+  }
+
   // The other side's 1 / T divided by the weighing side's.
   double scale_ratio() const { return inverse_temperature(other_.scale) / inverse_temperature(weigher_.scale); }
   bool wants_other_moment() const { return cross_entropy() || !same_temperature(weigher_.scale, other_.scale); }
@@ -209,6 +228,17 @@ class RowDivergence {
     } else {
       for (int64_t index = 0; index < segments; ++index) segment(index);
     }
+  }
+
+  double entropy_of(const SoftmaxRow<T>& side) {
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      EntropyTask<T> task;
+      task.side = side.segment(begin);
+      task.columns = columns;
+      kernels_.entropy(task);
+      work_.partials[static_cast<size_t>(begin / kSegmentColumns)] = task.entropy;
+    });
+    return std::accumulate(work_.partials.begin(), work_.partials.end(), 0.0);
   }
 
   // The first look at one segment of one side.
@@ -278,22 +308,14 @@ class RowDivergence {
   // The first look at one segment of both sides.
   SegmentMoments exponentiate_pair(int64_t begin, int64_t columns, size_t segment) {
     PairExponentialsTask<T> task;
-    const auto describe = [&](ExponentialsTask<T>& of, const SoftmaxRow<T>& side) {
-      of = {side.logits + begin, columns, side.scale, 0, side.exponentials + begin, 0};
-      kernels_.largest(of.logits, columns, of.maximum);
-    };
     task.wants_other_moment = wants_other_moment();
-    task.columns = columns;
     task.scale_ratio = static_cast<T>(scale_ratio());
-    describe(task.weigher, weigher_);
-    describe(task.other, other_);
-    const T lowest = -std::numeric_limits<T>::infinity();
-    if (task.weigher.maximum == lowest || task.other.maximum == lowest) {
+    if (describe_first(task, begin, columns)) {
+      kernels_.pair_exponentials(task);
+    } else {
       kernels_.exponentials(task.weigher);
       kernels_.exponentials(task.other);
       task.moment = task.other_moment = std::numeric_limits<double>::quiet_NaN();
-    } else {
-      kernels_.pair_exponentials(task);
     }
     weigher_.take(segment, task.weigher);
     other_.take(segment, task.other);
@@ -420,6 +442,7 @@ class RowDivergence {
   const kullback_softmax_divergence_request& request_;
   const StoredSide<T>&stored_student_, &stored_teacher_;
   const int64_t row_;
+  bool staged_ = false;
   const Kernels<T>& kernels_;
   Stop& stop_;
   ThreadPool* pool_;

@@ -14,10 +14,10 @@
 //
 // Beyond |u| = 1 the differences no longer cancel, and b, known on its own, is more accurate than a e^u.
 
-// One column, seen from the side that weighs. `log_b` is only computed where a divergence reads it.
+// One column, seen from the side that weighs. Logarithms are only there where a divergence reads them.
 template <class V>
 struct Column {
-  V a, b, u, log_b;
+  V a, b, u, log_a, log_b;
 };
 
 template <class V>

@@ -1,6 +1,6 @@
 // What happens to memory, promises and the process around an asynchronous call.
 import test from "ava";
-import { ShapeError, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
+import { OptionError, ShapeError, softmaxDivergence, softmaxDivergenceAsync } from "../../lib/index.js";
 import { backends } from "../cases.js";
 import { runModule } from "../child.js";
 
@@ -72,6 +72,40 @@ for (const backend of backends) {
     t.true(out.student.every((x) => x === 5));
   });
 
+  test(`${backend}: calls that add to one array at once are refused, and one after the other add up`, async (t) => {
+    const [student, teacher] = [wave(4, 30, 0), wave(4, 30, 1)];
+    const { gradients } = softmaxDivergence(student, teacher, { backend, gradients: ["student"] });
+    const out = { student: new Float32Array(120) };
+    const options = { backend, gradients: ["student"], accumulate: true, out } as const;
+    const first = softmaxDivergenceAsync(student, teacher, options);
+    const error = {
+      instanceOf: OptionError,
+      message: /^options\.out\.student is being added to by a call that has not ended;/,
+    };
+    await t.throwsAsync(softmaxDivergenceAsync(student, teacher, options), error);
+    t.throws(() => softmaxDivergence(student, teacher, options), error);
+    await first;
+    await softmaxDivergenceAsync(student, teacher, options);
+    out.student.forEach((x, i) => t.is(x, 2 * (gradients.student[i] as number)));
+  });
+
+  test(`${backend}: any number of calls share a signal`, async (t) => {
+    const warnings: Error[] = [];
+    const listener = (warning: Error): unknown => warnings.push(warning);
+    process.on("warning", listener);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = (): Promise<unknown> =>
+      softmaxDivergenceAsync(wave(2, 3, 0), wave(2, 3, 1), { backend, signal });
+    await Promise.all(Array.from({ length: 30 }, call));
+    const aborted = Promise.allSettled(Array.from({ length: 30 }, call));
+    controller.abort();
+    t.true((await aborted).every(({ status }) => status === "rejected"));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listener);
+    t.deepEqual(warnings, []);
+  });
+
   test(`${backend}: bad arguments reject the promise`, async (t) => {
     const promise = softmaxDivergenceAsync(wave(2, 3, 0), wave(2, 4, 1), { backend });
     await t.throwsAsync(promise, { instanceOf: ShapeError });
@@ -83,7 +117,7 @@ test("an out array that is detached meanwhile rejects the promise", async (t) =>
   const options = { backend: "cpu", gradients: ["student"], out } as const;
   const promise = softmaxDivergenceAsync(wave(4, 30, 0), wave(4, 30, 1), options);
   structuredClone(out.student.buffer, { transfer: [out.student.buffer] });
-  const message = "out was detached or shrunk while the call was running";
+  const message = "an array of options.out was detached or shrunk while the call was running";
   await t.throwsAsync(promise, { instanceOf: ShapeError, message });
 });
 

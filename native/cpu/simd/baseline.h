@@ -117,6 +117,17 @@ KULLBACK_PARTWISE(Lanes, power_of_two, (Lanes<T> shifted),
 #undef KULLBACK_PARTWISE
 #undef KULLBACK_PART
 
+// a b - product, exact: from products of halves, each of which is exact (Dekker). 0 where a half is beyond the format.
+template <class T>
+KULLBACK_INLINE Lanes<T> rounding_of_product(Lanes<T> a, Lanes<T> b, Lanes<T> product) {
+  const Lanes<T> splitter = Lanes<T>::all(sizeof(T) == sizeof(float) ? T(4097) : T(134217729));
+  const Lanes<T> a_spread = splitter * a, b_spread = splitter * b;
+  const Lanes<T> a_high = a_spread - (a_spread - a), b_high = b_spread - (b_spread - b);
+  const Lanes<T> a_low = a - a_high, b_low = b - b_high;
+  const Lanes<T> rounding = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+  return select(equal(rounding, rounding), rounding, Lanes<T>::all(0));
+}
+
 // Lanes 0 to 7 and 8 to 15.
 KULLBACK_INLINE F64 widen(F32::Part first, F32::Part second) {
   using Part = F64::Part;
