@@ -28,9 +28,11 @@ function rightArguments(device: number): unknown[] {
     1,
     0, // oneTeacher
     0, // teacherInProbabilities
+    0, // tail
     1, // accumulate
     logits(),
     logits(),
+    undefined, // teacherIds
     logits(),
     logits(),
     perColumn(),
