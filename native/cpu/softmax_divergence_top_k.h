@@ -219,14 +219,14 @@ class TopKRows {
                    double log_captured, double log_outside) {
     double on_support = 0, log_support = 0;
     coarse.divergences = &on_support;
-    coarse.student_log_sum_exp = &log_support;
+    if (coarse.student_log_sum_exp == nullptr) coarse.student_log_sum_exp = &log_support;
     SoftmaxRows<double>(coarse, stop_).value(0, pool);
     if (stop_.asked()) return 0;
+    log_support = *coarse.student_log_sum_exp;
     const Truncation truncation =
         truncation_of(request_.divergence, on_support, log_captured, log_support, log_outside);
     const double divergence = truncation.factor * (on_support + truncation.constant);
     if (request_.divergences != nullptr) request_.divergences[row] = divergence;
-    if (request_.student_log_sum_exp != nullptr) request_.student_log_sum_exp[row] = log_support;
     if (auto* const gradient = static_cast<double*>(coarse.student_gradient)) {
       const auto* const student = static_cast<const double*>(coarse.student);
       const double pull = truncation.pull * factors.slope / request_.student_temperature;
