@@ -54,7 +54,10 @@ export async function benchFamily(quick: boolean): Promise<Family> {
   const out = { student: new Float32Array(rows * columns), teacher: new Float32Array(rows * columns) };
   const sparse = {
     data: new Float32Array(rows * slots).fill(-Math.log(2 * slots)),
-    ids: Int32Array.from({ length: rows * slots }, (_, i) => ((i * 977) % (columns / slots)) * slots + (i % slots)),
+    ids: Int32Array.from(
+      { length: rows * slots },
+      (_, i) => ((i * 977) % (columns / slots)) * slots + (i % slots),
+    ),
     shape: [rows, slots],
   };
   const call = (options: SoftmaxDivergenceOptions) => (): unknown =>

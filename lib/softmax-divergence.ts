@@ -374,7 +374,11 @@ function writeInto(
 const bitsOfGiven = (array: RowData | undefined): StoredArray | DeviceArray | undefined =>
   array === undefined ? undefined : bitsOf(array);
 
-function requireTeacherGradient({ oneTeacher, teacherInProbabilities, topK }: SoftmaxDivergenceRequest): void {
+function requireTeacherGradient({
+  oneTeacher,
+  teacherInProbabilities,
+  topK,
+}: SoftmaxDivergenceRequest): void {
   if (topK !== undefined) {
     throw new OptionError(`options.gradients names "teacher", but a teacher of K columns has no gradient`);
   }

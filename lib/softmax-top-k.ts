@@ -69,12 +69,16 @@ function idsOf(given: unknown, sides: CheckedSides, rowMask: Uint8Array | undefi
   const { columns, oneTeacher } = sides;
   const { stride: slots } = sides.teacher;
   if (!types.isInt32Array(given)) {
-    throw new OptionError(`teacher.ids is ${describe(given)}; it must be an Int32Array, as long as teacher.data`);
+    throw new OptionError(
+      `teacher.ids is ${describe(given)}; it must be an Int32Array, as long as teacher.data`,
+    );
   }
   const rows = oneTeacher ? 1 : sides.rows;
   if (given.length !== rows * slots) {
     requireAttached("teacher.ids", given);
-    throw new ShapeError(`teacher.ids has ${given.length} elements; it must have ${rows * slots}, as teacher.data`);
+    throw new ShapeError(
+      `teacher.ids has ${given.length} elements; it must have ${rows * slots}, as teacher.data`,
+    );
   }
   const ids = given.slice();
   // In which slot of the rows so far a column was seen last.

@@ -13,11 +13,9 @@ const withTeacher =
   (teacher: object, options: object = {}) =>
   (): Arguments => [student, { ...right, ...teacher }, { teacher: "topK", tail: "tailBucket", ...options }];
 const withOptions = (options: object): (() => Arguments) => withTeacher({}, options);
-const dense = (options: object, teacher: object = {}) => (): Arguments => [
-  student,
-  { ...student, ...teacher },
-  options,
-];
+const dense =
+  (options: object, teacher: object = {}) =>
+  (): Arguments => [student, { ...student, ...teacher }, options];
 
 const four = '"truncate", "renormalize", "tailBucket" or "zeroOutside"';
 expectErrors([
@@ -123,7 +121,10 @@ for (const backend of backends) {
     const out = { student: new Float32Array(8).fill(7) };
     const options = { teacher: "topK", tail: "renormalize", gradients: ["student"], out, backend } as const;
     const cases: [numbers: number[], message: RegExp][] = [
-      [[-1, -1, -1, 0.5], /^teacher's row 1 holds 0\.5 in column 1; log-probabilities must be at most 0, within 0\.001$/],
+      [
+        [-1, -1, -1, 0.5],
+        /^teacher's row 1 holds 0\.5 in column 1; log-probabilities must be at most 0, within 0\.001$/,
+      ],
       [[-1, NaN, -1, -1], /^teacher's row 0 holds NaN in column 1; log-probabilities must be at most 0/],
       [
         [-1, -1, -0.5, -0.5],
@@ -157,11 +158,13 @@ for (const backend of backends) {
       shape: [4, 2],
     };
     for (const tail of ["truncate", "tailBucket", "zeroOutside", "renormalize"] as const) {
-      const { values, gradients } = softmaxDivergence(
-        { data, shape: [4, 4] },
-        teacher,
-        { teacher: "topK", tail, reduction: "none", gradients: ["student"], backend } as const,
-      );
+      const { values, gradients } = softmaxDivergence({ data, shape: [4, 4] }, teacher, {
+        teacher: "topK",
+        tail,
+        reduction: "none",
+        gradients: ["student"],
+        backend,
+      } as const);
       // What is not named is not read where both sides are compared on what is.
       const read = tail !== "renormalize";
       t.deepEqual(
@@ -172,7 +175,10 @@ for (const backend of backends) {
       for (const row of [1, 3]) {
         const gradient = gradients.student.slice(row * 4, row * 4 + 4);
         t.true(gradient.every(Number.isFinite), tail);
-        t.true(gradient.some((x) => x !== 0), tail);
+        t.true(
+          gradient.some((x) => x !== 0),
+          tail,
+        );
       }
       zeros(t, gradients.student.slice(14, 15), tail);
     }

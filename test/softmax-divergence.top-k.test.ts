@@ -1,59 +1,20 @@
 // softmaxDivergence from a teacher that names K columns: what each tail policy is, on every backend.
 import test from "ava";
-import { setThreadCount, softmaxDivergence, softmaxDivergenceAsync, threadCount } from "../lib/index.js";
-import type { NumericArray, Rows, TopKRows } from "../lib/index.js";
+import { softmaxDivergence, softmaxDivergenceAsync, type Rows } from "../lib/index.js";
 import { decode, encode } from "../lib/reference/elements.js";
 import {
   agreementOf,
   arrayOf,
   backends,
-  bothWays,
   choices,
   divergences,
   implementations,
-  logitPair,
   named,
   normals,
   rowsOf,
-  type Dtype,
 } from "./cases.js";
 import { close, identical, zeros } from "./close.js";
-import { defined, tails, topKDivergence, topKGradient } from "./top-k-oracle.js";
-
-interface Case {
-  student: Rows;
-  teacher: TopKRows<NumericArray>;
-}
-
-/**
- * Students, and teachers that name `slots` columns a row, shuffled, every seventh slot empty where `holes`. What the
- * teacher's log-probabilities leave out is what its whole softmax has elsewhere.
- */
-function sparse(
-  spec: { rows: number; columns: number; slots: number; holes?: boolean; dtype: Dtype },
-  teachers = spec.rows,
-): Case {
-  const { rows, columns, slots, holes = false, dtype } = spec;
-  const { student, teacher } = logitPair({ rows, columns, dtype });
-  const normal = normals(columns + slots);
-  const ids = new Int32Array(teachers * slots);
-  const logProbs = new Float64Array(teachers * slots);
-  for (let row = 0; row < teachers; row++) {
-    const logits = Float64Array.from(teacher.data.subarray(row * columns, (row + 1) * columns));
-    const logSum = Math.log(logits.reduce((sum, x) => sum + Math.exp(x), 0));
-    // The largest first, so that something is captured; then in any order.
-    const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]!);
-    const chosen = order.slice(0, slots).map((id) => [id, normal()] as const);
-    chosen.sort(([, a], [, b]) => a - b);
-    chosen.forEach(([id], slot) => {
-      const empty = holes && slot % 7 === 6;
-      ids[row * slots + slot] = empty ? -1 : id;
-      logProbs[row * slots + slot] = empty ? NaN : Math.min(0, logits[id]! - logSum);
-    });
-  }
-  const shape = teachers === 1 && rows > 1 ? [slots] : [teachers, slots];
-  return { student, teacher: { data: arrayOf(dtype, logProbs), ids, shape } };
-}
+import { defined, sparse, tails, topKDivergence, topKGradient } from "./top-k-oracle.js";
 
 const temperature = { student: 2, teacher: 1 };
 
@@ -68,7 +29,14 @@ for (const { backend, dtype, title } of implementations) {
       const { student, teacher } = sparse({ rows: 3, columns: 9, slots, holes, dtype });
       for (const tail of tails) {
         for (const choice of choices.filter((choice) => defined(tail, choice))) {
-          const options = { ...choice, teacher: "topK", tail, reduction: "none", temperature, backend } as const;
+          const options = {
+            ...choice,
+            teacher: "topK",
+            tail,
+            reduction: "none",
+            temperature,
+            backend,
+          } as const;
           const { values, gradients } = softmaxDivergence(student, teacher, {
             ...options,
             gradients: ["student"],
@@ -113,7 +81,13 @@ for (const { backend, dtype, title } of implementations) {
       const dense = arrayOf(dtype, new Float64Array(2 * columns));
       teacher.ids.forEach((id, i) => (dense[i - (i % columns) + id] = teacher.data[i]!));
       for (const choice of choices) {
-        const options = { ...choice, reduction: "none", gradients: ["student"], backend, temperature } as const;
+        const options = {
+          ...choice,
+          reduction: "none",
+          gradients: ["student"],
+          backend,
+          temperature,
+        } as const;
         const expected = softmaxDivergence(student, rowsOf(dtype, columns, dense), {
           ...options,
           teacher: "logProbs",
@@ -138,7 +112,10 @@ for (const { backend, dtype, title } of implementations) {
   test(`${title}: where all but 1e-7 is captured, the rest keeps its digits`, (t) => {
     const columns = 3000;
     const normal = normals(7);
-    const logits = arrayOf(dtype, Float64Array.from({ length: columns }, () => normal()));
+    const logits = arrayOf(
+      dtype,
+      Float64Array.from({ length: columns }, () => normal()),
+    );
     const outside = Array.from(logits).reduce((sum, x, i) => (i === 1234 ? sum : sum + Math.exp(x)), 0);
     logits[1234] = Math.log(outside) + Math.log(1e7);
     const left = outside / (outside + Math.exp(logits[1234]));
@@ -146,11 +123,12 @@ for (const { backend, dtype, title } of implementations) {
     const logProb = arrayOf(dtype, [Math.log1p(-2 * left)]);
     const teacher = { data: logProb, ids: Int32Array.of(1234), shape: [1, 1] };
     const rest = -Math.expm1(logProb[0]!);
-    const { value, gradients } = softmaxDivergence(
-      { data: logits, shape: [1, columns] },
-      teacher,
-      { teacher: "topK", tail: "tailBucket", gradients: ["student"], backend } as const,
-    );
+    const { value, gradients } = softmaxDivergence({ data: logits, shape: [1, columns] }, teacher, {
+      teacher: "topK",
+      tail: "tailBucket",
+      gradients: ["student"],
+      backend,
+    } as const);
     const relative = dtype === "float32" ? 2e-6 : 1e-9;
     const expected = rest * Math.log(rest / left) + (1 - rest) * (Math.log1p(-rest) - Math.log1p(-left));
     // The definition's own terms cancel to a tenth.
@@ -165,7 +143,18 @@ for (const { backend, dtype, title } of implementations) {
     const logs = [0.5, 0.25, 0.125].map(Math.log) as [number, number, number];
     const packed = { data: arrayOf(dtype, [...logs, ...logs]), ids: Int32Array.of(4, 0, 1, 4, 0, 1) };
     const loose = {
-      data: arrayOf(dtype, [NaN, logs[0], 7, logs[1], logs[2], logs[0], logs[1], -Infinity, logs[2], Infinity]),
+      data: arrayOf(dtype, [
+        NaN,
+        logs[0],
+        7,
+        logs[1],
+        logs[2],
+        logs[0],
+        logs[1],
+        -Infinity,
+        logs[2],
+        Infinity,
+      ]),
       ids: Int32Array.of(-1, 4, -1, 0, 1, 4, 0, -1, 1, -1),
     };
     for (const tail of tails) {
@@ -200,7 +189,10 @@ for (const { backend, dtype, title } of implementations) {
     ] as const;
     const logSumExp = (x: number[]): number => Math.log(x.reduce((sum, y) => sum + Math.exp(y), 0));
     const entropy = (x: number[]): number =>
-      -x.reduce((sum, y) => (y === -Infinity ? sum : sum + (y - logSumExp(x)) * Math.exp(y - logSumExp(x))), 0);
+      -x.reduce(
+        (sum, y) => (y === -Infinity ? sum : sum + (y - logSumExp(x)) * Math.exp(y - logSumExp(x))),
+        0,
+      );
     const rest = Math.log(1 - Math.exp(-1) - Math.exp(-0.75));
     const tail = logSumExp([2, 0.5]);
     const compared = {
@@ -211,7 +203,12 @@ for (const { backend, dtype, title } of implementations) {
     } as const;
     for (const policy of tails) {
       const [q, p, agreement] = compared[policy];
-      const result = softmaxDivergence(student, teacher, { teacher: "topK", tail: policy, statistics, backend });
+      const result = softmaxDivergence(student, teacher, {
+        teacher: "topK",
+        tail: policy,
+        statistics,
+        backend,
+      });
       const options = { relative: dtype === "float32" ? 1e-6 : 1e-14, what: policy };
       const found = result.statistics;
       close(t, found.divergence, result.value, options);
@@ -220,73 +217,6 @@ for (const { backend, dtype, title } of implementations) {
       close(t, found.studentEntropy, entropy([...q]), options);
       close(t, found.teacherEntropy, entropy([...p]), options);
       t.is(found.argmaxAgreement[0], agreement);
-    }
-  });
-
-  test(`${title}: weights, masks, slopes, priors, padding and what the gradient is written over`, async (t) => {
-    const { student, teacher } = sparse({ rows: 4, columns: 30, slots: 5, dtype });
-    const padded = rowsOf(
-      dtype,
-      32,
-      Array.from({ length: 128 }, (_, i) => (i % 32 < 30 ? student.data[Math.floor(i / 32) * 30 + (i % 32)]! : NaN)),
-    );
-    const prior = Float64Array.from({ length: 30 }, (_, i) => Math.cos(i));
-    for (const tail of tails) {
-      const options = { teacher: "topK", tail, gradients: ["student"], backend, reduction: "none" } as const;
-      const shifted = rowsOf(dtype, 30, student.data.map((x, i) => x + prior[i % 30]!));
-      const plain = softmaxDivergence(shifted, teacher, options);
-      const factors = {
-        rowWeights: [1, 2, 0, 3],
-        rowMask: [1, 1, 1, 0],
-        gradOutput: [1, 0.5, 1, 1],
-        logPrior: { student: prior },
-        vocabSize: 30,
-      } as const;
-      const expected = [1, 2, 0, 0];
-      const relative = dtype === "float32" ? 3e-6 : 1e-13;
-      for (const run of bothWays) {
-        const held = padded.data.map(() => 1);
-        const written = await run(padded, teacher, { ...options, ...factors, out: { student: held.slice() } });
-        const added = await run(padded, teacher, { ...options, ...factors, accumulate: true, out: { student: held } });
-        const over = { data: padded.data.slice(), shape: padded.shape };
-        await run(over, teacher, { ...options, ...factors, out: { student: over.data } });
-        for (let row = 0; row < 4; row++) {
-          const slice = (array: NumericArray): NumericArray => array.slice(row * 32, row * 32 + 30);
-          if (expected[row] === 0) {
-            zeros(t, [written.values[row]!, ...slice(written.gradients.student)], tail);
-            t.true(slice(held).every((x) => x === 1));
-            continue;
-          }
-          close(t, written.values[row]!, expected[row]! * plain.values[row]!, { relative, what: tail });
-          const gradient = plain.gradients.student.slice(row * 30, row * 30 + 30);
-          close(t, slice(written.gradients.student), gradient, { relative, what: tail });
-          close(t, slice(added.gradients.student).map((x) => x - 1), gradient, {
-            relative,
-            absolute: dtype === "float32" ? 2e-7 : 1e-15,
-            what: tail,
-          });
-        }
-        identical(t, over.data, written.gradients.student, tail);
-        t.true(held.every((x, i) => i % 32 < 30 || x === 1));
-        t.true(written.gradients.student.every((x, i) => i % 32 < 30 || x === 0));
-      }
-    }
-  });
-
-  test(`${title}: one teacher goes with every student`, (t) => {
-    const { student, teacher } = sparse({ rows: 4, columns: 40, slots: 6, dtype }, 1);
-    const repeat = (array: ArrayLike<number>): number[] => Array.from({ length: 4 * 6 }, (_, i) => array[i % 6]!);
-    const repeated = {
-      data: arrayOf(dtype, repeat(teacher.data)),
-      ids: Int32Array.from(repeat(teacher.ids)),
-      shape: [4, 6],
-    };
-    for (const tail of tails) {
-      const options = { teacher: "topK", tail, gradients: ["student"], reduction: "none", backend } as const;
-      const expected = softmaxDivergence(student, repeated, options);
-      const actual = softmaxDivergence(student, teacher, { ...options, broadcast: true });
-      identical(t, actual.values, expected.values, tail);
-      identical(t, actual.gradients.student, expected.gradients.student, tail);
     }
   });
 }
@@ -304,7 +234,13 @@ for (const { backend, dtype, title } of implementations.filter(({ backend }) => 
         for (const choice of choices.filter((choice) => defined(tail, choice))) {
           const fast = slots !== 9000 || (divergences as readonly string[]).includes(choice.divergence);
           if (!fast || (tail === "renormalize" && slots === 1)) continue;
-          const options = { ...choice, teacher: "topK", tail, reduction: "none", gradients: ["student"] } as const;
+          const options = {
+            ...choice,
+            teacher: "topK",
+            tail,
+            reduction: "none",
+            gradients: ["student"],
+          } as const;
           const expected = softmaxDivergence(student, teacher, { ...options, backend: "reference" });
           const what = `${tail} ${named(choice)}, ${slots} of ${columns}`;
           const relative = 2 * agreementOf(choice, dtype);
@@ -341,7 +277,13 @@ for (const backend of backends) {
         );
       const [theirs, ours] = [halves(teacher), halves(student)];
       for (const tail of tails) {
-        const options = { teacher: "topK", tail, reduction: "none", gradients: ["student"], backend } as const;
+        const options = {
+          teacher: "topK",
+          tail,
+          reduction: "none",
+          gradients: ["student"],
+          backend,
+        } as const;
         const { ids } = teacher;
         const exact = softmaxDivergence(widened(ours), { ...widened(theirs), ids }, options);
         const actual = softmaxDivergence(ours, { ...theirs, ids }, options);
@@ -352,33 +294,6 @@ for (const backend of backends) {
           Uint16Array.from(exact.gradients.student, (x) => encode(dtype, x)),
           tail,
         );
-      }
-    }
-  });
-}
-
-if (backends.includes("cpu")) {
-  test.serial("cpu: the number of threads changes no bit", (t) => {
-    const before = threadCount();
-    t.teardown(() => setThreadCount(before));
-    for (const [rows, columns] of [
-      [1, 70000],
-      [64, 2000],
-    ] as const) {
-      const { student, teacher } = sparse({ rows, columns, slots: 16, dtype: "float32" });
-      for (const tail of tails) {
-        const run = (threads: number): { values: Float64Array; student: Float32Array } => {
-          setThreadCount(threads);
-          const options = { teacher: "topK", tail, reduction: "none", gradients: ["student"] } as const;
-          const { values, gradients } = softmaxDivergence(student as Rows<Float32Array>, teacher as never, {
-            ...options,
-            backend: "cpu",
-          });
-          return { values, student: gradients.student as Float32Array };
-        };
-        const [one, four] = [run(1), run(4)];
-        identical(t, four.values, one.values, tail);
-        identical(t, four.student, one.student, tail);
       }
     }
   });

@@ -1,8 +1,8 @@
-// Divergences from a teacher of K columns as they are defined, over probabilities in plain arrays: slow, blind to small
+// Teachers of K columns for tests, and divergences from them as they are defined, over probabilities in plain arrays: slow, blind to small
 // divergences, and nobody's kernel.
 import { resolveDivergence } from "../lib/divergence.js";
-import type { SideOptions } from "../lib/index.js";
-import type { Choice } from "./cases.js";
+import type { NumericArray, Rows, SideOptions, TopKRows } from "../lib/index.js";
+import { arrayOf, logitPair, normals, type Choice, type Dtype } from "./cases.js";
 
 export type Tail = NonNullable<SideOptions["tail"]>;
 export const tails = ["truncate", "renormalize", "tailBucket", "zeroOutside"] as const satisfies Tail[];
@@ -112,11 +112,48 @@ export function topKDivergence(
 }
 
 /** Its derivatives for the student's logits: central differences. */
-export function topKGradient(...[choice, tail, student, ...rest]: Parameters<typeof topKDivergence>): number[] {
+export function topKGradient(
+  ...[choice, tail, student, ...rest]: Parameters<typeof topKDivergence>
+): number[] {
   const step = 1e-5;
   return student.map((_, column) => {
     const at = (shift: number): number =>
       topKDivergence(choice, tail, student.with(column, (student[column] as number) + shift), ...rest);
     return (at(step) - at(-step)) / (2 * step);
   });
+}
+
+export interface SparseCase {
+  student: Rows;
+  teacher: TopKRows<NumericArray>;
+}
+
+/**
+ * Students, and teachers that name `slots` columns a row, shuffled, every seventh slot empty where `holes`. What the
+ * teacher's log-probabilities leave out is what its whole softmax has elsewhere.
+ */
+export function sparse(
+  spec: { rows: number; columns: number; slots: number; holes?: boolean; dtype: Dtype },
+  teachers = spec.rows,
+): SparseCase {
+  const { rows, columns, slots, holes = false, dtype } = spec;
+  const { student, teacher } = logitPair({ rows, columns, dtype });
+  const normal = normals(columns + slots);
+  const ids = new Int32Array(teachers * slots);
+  const logProbs = new Float64Array(teachers * slots);
+  for (let row = 0; row < teachers; row++) {
+    const logits = Float64Array.from(teacher.data.subarray(row * columns, (row + 1) * columns));
+    const logSum = Math.log(logits.reduce((sum, x) => sum + Math.exp(x), 0));
+    // The largest first, so that something is captured; then in any order.
+    const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]!);
+    const chosen = order.slice(0, slots).map((id) => [id, normal()] as const);
+    chosen.sort(([, a], [, b]) => a - b);
+    chosen.forEach(([id], slot) => {
+      const empty = holes && slot % 7 === 6;
+      ids[row * slots + slot] = empty ? -1 : id;
+      logProbs[row * slots + slot] = empty ? NaN : Math.min(0, logits[id]! - logSum);
+    });
+  }
+  const shape = teachers === 1 && rows > 1 ? [slots] : [teachers, slots];
+  return { student, teacher: { data: arrayOf(dtype, logProbs), ids, shape } };
 }

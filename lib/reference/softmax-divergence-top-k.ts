@@ -101,10 +101,7 @@ function renormalized(definition: Definition, sparse: SparseRow): Comparison {
 function bucketed(definition: Definition, sparse: SparseRow, logTail: number): Comparison {
   const { ids, slots, logProbs, studentLogits, studentTemperature, teacherTemperature } = sparse;
   const studentLogTail = studentTail(sparse);
-  const q = softmax(
-    followedBy(namedLogits(sparse), studentTemperature * studentLogTail),
-    studentTemperature,
-  );
+  const q = softmax(followedBy(namedLogits(sparse), studentTemperature * studentLogTail), studentTemperature);
   const p = softmax(followedBy(logProbs, logTail), teacherTemperature);
   const bySlot = divergenceOf(definition, q, p);
   return {
@@ -140,7 +137,8 @@ function truncated({ divergence }: Definition, sparse: SparseRow): Divergence {
   const named = Array.from(slots.values());
   const q = (slot: number): number => at(probabilities, at(ids, slot));
   const logQ = (slot: number): number => at(logProbabilities, at(ids, slot));
-  const sumOver = (term: (slot: number) => number): number => named.reduce((sum, slot) => sum + term(slot), 0);
+  const sumOver = (term: (slot: number) => number): number =>
+    named.reduce((sum, slot) => sum + term(slot), 0);
   // Without any probability there is nothing to compare.
   const empty = !named.some((slot) => at(logProbs, slot) > -Infinity) || !(sumOver(q) > 0);
   if (empty) return ofStudent(NaN, () => NaN);

@@ -48,14 +48,14 @@ typedef enum kullback_divergence {
 } kullback_divergence;
 
 /* What columns are worth that a teacher of some columns does not name. S: those that it names, in slots; p: its
- * probabilities as given; q: the student's softmax. What is compared are coarse rows: a column a slot and, with the last
- * two, one for all columns outside of S, where the student has the sum of their q. */
+ * probabilities as given; q: the student's softmax. What is compared are coarse rows: a column a slot and, with the
+ * last two, one for all columns outside of S, where the student has the sum of their q. */
 typedef enum kullback_tail {
-  KULLBACK_NO_TAIL = 0,         /* the teacher has all columns */
-  KULLBACK_TAIL_TRUNCATE = 1,   /* the terms of S alone, p and q as they are: KL and the cross-entropy only */
+  KULLBACK_NO_TAIL = 0,          /* the teacher has all columns */
+  KULLBACK_TAIL_TRUNCATE = 1,    /* the terms of S alone, p and q as they are: KL and the cross-entropy only */
   KULLBACK_TAIL_RENORMALIZE = 2, /* p and q normalised on S; no other column is read */
-  KULLBACK_TAIL_BUCKET = 3,     /* the teacher has 1 - sum p outside; normalised where every column is in S */
-  KULLBACK_TAIL_ZERO = 4        /* the teacher has 0 outside, and is normalised */
+  KULLBACK_TAIL_BUCKET = 3,      /* the teacher has 1 - sum p outside; normalised where every column is in S */
+  KULLBACK_TAIL_ZERO = 4         /* the teacher has 0 outside, and is normalised */
 } kullback_tail;
 
 /* How a running operation hears of an abort. Called from any thread, between tiles; nonzero means stop. */
@@ -81,8 +81,8 @@ typedef struct kullback_softmax_divergence_request {
   kullback_divergence divergence;
   double parameter; /* of the divergences that have one */
   int64_t rows;
-  int64_t columns; /* the logical vocabulary: columns <= both strides, or the student's where the teacher has a tail; what
-                      lies beyond is not read */
+  int64_t columns; /* the logical vocabulary: columns <= both strides, or the student's where the teacher has a tail;
+                      what lies beyond is not read */
 
   int32_t device;      /* which of the backend's devices computes; 0 where it has none */
   uint8_t on_device;   /* nonzero: student, teacher and their gradients are memory of that device */

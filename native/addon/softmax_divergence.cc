@@ -54,7 +54,8 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   const int64_t least_stride =
       has_tail ? request.student_stride : std::min(request.student_stride, request.teacher_stride);
   const int64_t largest_stride = std::max(request.student_stride, request.teacher_stride);
-  if (request.teacher_stride < 1 || request.columns < 1 || request.columns > least_stride || rows > kMost / largest_stride) {
+  if (request.teacher_stride < 1 || request.columns < 1 || request.columns > least_stride ||
+      rows > kMost / largest_stride) {
     throw argument_error(arguments.env(), "columns must be from 1 to either stride, and rows times strides a number");
   }
   const int64_t student_length = rows * request.student_stride;

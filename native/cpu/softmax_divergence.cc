@@ -1,5 +1,5 @@
-// The driver of softmax_divergence on the CPU: rows over threads, or the segments of few long rows over threads. Rows are
-// softmax_divergence_rows.h's, or softmax_divergence_top_k.h's where the teacher names some columns; one row is
+// The driver of softmax_divergence on the CPU: rows over threads, or the segments of few long rows over threads. Rows
+// are softmax_divergence_rows.h's, or softmax_divergence_top_k.h's where the teacher names some columns; one row is
 // softmax_divergence_row.h's, the arithmetic on its columns softmax_divergence.inl.h's.
 #include <algorithm>
 #include <atomic>

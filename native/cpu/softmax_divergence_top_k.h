@@ -1,5 +1,5 @@
-// softmax_divergence_top_k: rows whose teacher names K of the columns. Gathered, they are coarse rows of K columns, or of
-// K + 1 where all others are one (kullback_tail): short, so that they are compared in float64 as rows of their own
+// softmax_divergence_top_k: rows whose teacher names K of the columns. Gathered, they are coarse rows of K columns, or
+// of K + 1 where all others are one (kullback_tail): short, so that they are compared in float64 as rows of their own
 // (softmax_divergence_rows.h). The gradient of a coarse column is that of its column; of the last, each column outside
 // has its share.
 //
@@ -154,9 +154,8 @@ class TopKRows {
 
   // The student's logits, the named ones apart.
   void gather(int64_t row, ThreadPool* pool, T* outside, double* named) {
-    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
-      student_.fetch(kernels_, row, begin, columns, outside + begin);
-    });
+    for_each_segment(
+        pool, [&](int64_t begin, int64_t columns) { student_.fetch(kernels_, row, begin, columns, outside + begin); });
     const int32_t* const ids = ids_of(row);
     for (int64_t slot = 0; slot < slots(); ++slot) {
       const T nothing = -std::numeric_limits<T>::infinity();
@@ -252,9 +251,8 @@ class TopKRows {
     for (int64_t slot = 0; slot < slots(); ++slot) {
       if (ids[slot] >= 0) gradient[ids[slot]] = static_cast<T>(coarse[slot]);
     }
-    for_each_segment(pool, [&](int64_t begin, int64_t columns) {
-      student_.emit(kernels_, row, begin, columns, gradient);
-    });
+    for_each_segment(pool,
+                     [&](int64_t begin, int64_t columns) { student_.emit(kernels_, row, begin, columns, gradient); });
   }
 
   const kullback_softmax_divergence_request& request_;

@@ -137,7 +137,8 @@ class SoftmaxDivergence {
              bool one_row) {
     const bool on_host = request_.on_device == 0;
     const void* const host = on_host ? numbers : nullptr;
-    staged.numbers = one_row ? staging_.shared_input(host, row_bytes(request_, stride)) : staging_.input(host, row_bytes(request_, stride));
+    staged.numbers = one_row ? staging_.shared_input(host, row_bytes(request_, stride))
+                             : staging_.input(host, row_bytes(request_, stride));
     staged.held = staging_.input(on_host && request_.accumulate != 0 ? gradient : nullptr, row_bytes(request_, stride));
     staged.log_prior = staging_.shared_input(log_prior, static_cast<size_t>(request_.columns) * sizeof(double));
   }

@@ -55,12 +55,13 @@ kullback_status check_teacher(Device& device, const kullback_softmax_divergence_
   const size_t ids = staging.input(request.teacher_ids, static_cast<size_t>(request.teacher_stride) * sizeof(int32_t));
   const size_t mask = staging.input(one_row ? nullptr : request.row_mask, 1);
   const size_t result = staging.output(improper.data(), 1);
-  const kullback_status status = run_softmax_rows(
-      device, request, staging, all_rows, control, [&](const Slot& slot, int64_t first, int64_t rows) {
+  const kullback_status status =
+      run_softmax_rows(device, request, staging, all_rows, control, [&](const Slot& slot, int64_t first, int64_t rows) {
         const char* const there = static_cast<const char*>(request.teacher) + static_cast<size_t>(first) * bytes;
-        launch(slot, rows,
-               TeacherRows{on_host ? staging.at<const void>(slot, numbers) : there, staging.at<const int32_t>(slot, ids),
-                           staging.at<const uint8_t>(slot, mask), staging.at<uint8_t>(slot, result)});
+        launch(
+            slot, rows,
+            TeacherRows{on_host ? staging.at<const void>(slot, numbers) : there, staging.at<const int32_t>(slot, ids),
+                        staging.at<const uint8_t>(slot, mask), staging.at<uint8_t>(slot, result)});
       });
   if (status != KULLBACK_OK) return status;
   const bool proper = std::find(improper.begin(), improper.end(), 1) == improper.end();

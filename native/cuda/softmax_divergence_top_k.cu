@@ -1,5 +1,5 @@
-// The dispatcher of softmax_divergence on the GPU where the teacher names K columns: coarse rows in the device's memory,
-// gathered from rows and scattered to them, and compared by the kernel that compares all others.
+// The dispatcher of softmax_divergence on the GPU where the teacher names K columns: coarse rows in the device's
+// memory, gathered from rows and scattered to them, and compared by the kernel that compares all others.
 #include "softmax_divergence_top_k.cuh"
 
 #include "../math/sum.h"
@@ -164,9 +164,9 @@ class TopKDivergence {
   SoftmaxDivergenceArguments<double> coarse_of(const Slot& slot, const TopKArguments<T>& rows) const {
     SoftmaxSide<double> student = coarse_side(rows.coarse_student, request_.student_temperature, log_support(slot),
                                               staging_.at<double>(slot, student_entropy_));
-    SoftmaxSide<double> teacher = coarse_side(rows.coarse_teacher, request_.teacher_temperature,
-                                              staging_.at<double>(slot, teacher_log_sum_exp_),
-                                              staging_.at<double>(slot, teacher_entropy_));
+    SoftmaxSide<double> teacher =
+        coarse_side(rows.coarse_teacher, request_.teacher_temperature, staging_.at<double>(slot, teacher_log_sum_exp_),
+                    staging_.at<double>(slot, teacher_entropy_));
     if (request_.student_gradient != nullptr) student.gradient = rows.coarse_gradient;
     student.whole_vectors = whole_vectors(student, sizeof(double));
     teacher.whole_vectors = whole_vectors(teacher, sizeof(double));

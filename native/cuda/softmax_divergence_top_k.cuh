@@ -203,9 +203,8 @@ class TopKRow {
   __device__ void write(const Truncation& truncation, double slope) const {
     const double pull = truncation.pull * slope / arguments_.temperature;
     const double tail = arguments_.tail == KULLBACK_TAIL_TRUNCATE ? -truncation.factor * pull
-                        : has_tail_column(arguments_.tail)
-                            ? arguments_.coarse_gradient[coarse_ + arguments_.slots]
-                            : 0;
+                        : has_tail_column(arguments_.tail) ? arguments_.coarse_gradient[coarse_ + arguments_.slots]
+                                                           : 0;
     const double sum = arguments_.outside_sum[row_];
     const T factor = sum == 0 ? T(0) : T(tail / sum), from = origin(arguments_.outside_maximum[row_]);
     const bool reads = reads_outside(arguments_.tail);
@@ -247,8 +246,13 @@ class TopKRow {
   const int32_t* const ids_;
 };
 
+// How many blocks must fit a multiprocessor by their registers: float64 takes more of them.
+template <class T>
+constexpr unsigned kBlocksAtOnce = sizeof(T) == 8 ? 2 : 4;
+
 template <class T, unsigned kThreads>
-__global__ void __launch_bounds__(kThreads) gather_top_k(const __grid_constant__ TopKArguments<T> arguments) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
+    gather_top_k(const __grid_constant__ TopKArguments<T> arguments) {
   SharedMemory arena;
   TopKShared<kThreads> shared(arena);
   for (int64_t index = shared.team.first_row(); index < arguments.rows; index += shared.team.rows_at_once()) {
@@ -258,7 +262,8 @@ __global__ void __launch_bounds__(kThreads) gather_top_k(const __grid_constant__
 }
 
 template <class T, unsigned kThreads>
-__global__ void __launch_bounds__(kThreads) scatter_top_k(const __grid_constant__ TopKArguments<T> arguments) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
+    scatter_top_k(const __grid_constant__ TopKArguments<T> arguments) {
   SharedMemory arena;
   TopKShared<kThreads> shared(arena);
   for (int64_t row = shared.team.first_row(); row < arguments.rows; row += shared.team.rows_at_once()) {
