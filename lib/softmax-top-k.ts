@@ -19,7 +19,9 @@ const truncated: readonly SoftmaxDivergenceName[] = ["forwardKl", "reverseKl", "
 /** Throws where ids or a policy are given to a teacher that has all columns. */
 export function requireNoTopK(teacher: Rows<RowData>, { teacher: kind = "logits", tail }: SideOptions): void {
   if (tail !== undefined) {
-    throw new OptionError(`options.tail goes with teacher "topK"; the teacher is ${describe(kind)}`);
+    throw new OptionError(
+      `options.tail is ${describe(tail)}, which goes with teacher "topK"; the teacher is ${describe(kind)}`,
+    );
   }
   if ((teacher as Partial<TopKRows<RowData>>).ids !== undefined) {
     throw new OptionError(`teacher.ids goes with options.teacher "topK"; the teacher is ${describe(kind)}`);

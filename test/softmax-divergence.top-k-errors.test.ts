@@ -2,7 +2,7 @@
 import test from "ava";
 import { softmaxDivergence, softmaxDivergenceAsync } from "../lib/index.js";
 import { backends } from "./cases.js";
-import { zeros } from "./close.js";
+import { close, zeros } from "./close.js";
 import { expectErrors, type Arguments } from "./error-cases.js";
 
 const student = { data: new Float32Array(8), shape: [2, 4] };
@@ -24,13 +24,13 @@ expectErrors([
   [
     "a tail without K columns",
     "option",
-    'options.tail goes with teacher "topK"; the teacher is "logits"',
+    'options.tail is "truncate", which goes with teacher "topK"; the teacher is "logits"',
     dense({ tail: "truncate" }),
   ],
   [
     "a tail of log-probabilities",
     "option",
-    'options.tail goes with teacher "topK"; the teacher is "logProbs"',
+    'options.tail is "truncate", which goes with teacher "topK"; the teacher is "logProbs"',
     dense({ tail: "truncate", teacher: "logProbs" }),
   ],
   [
@@ -182,5 +182,37 @@ for (const backend of backends) {
       }
       zeros(t, gradients.student.slice(14, 15), tail);
     }
+  });
+
+  test(`${backend}: a tail far below everything else is no less a tail`, (t) => {
+    // q outside is e^-200 / 2, which is no float32.
+    const far = { data: Float32Array.of(0, -200, -200, 0), shape: [1, 4] };
+    const teacher = {
+      data: Float32Array.of(Math.log(0.5), Math.log(0.25)),
+      ids: Int32Array.of(0, 3),
+      shape: [1, 2],
+    };
+    const { value, gradients } = softmaxDivergence(far, teacher, {
+      teacher: "topK",
+      tail: "tailBucket",
+      gradients: ["student"],
+      backend,
+    });
+    close(t, value, 0.25 * Math.log(0.25) + 0.25 * Math.log(0.5) + 0.25 * 200, { relative: 1e-6 });
+    close(t, gradients.student, [0, -0.125, -0.125, 0.25], { relative: 1e-6 });
+  });
+
+  test(`${backend}: probabilities that sum to a rounding more than 1 leave no tail`, (t) => {
+    const student = { data: Float32Array.of(1, 2, 3, 4), shape: [1, 4] };
+    const teacher = {
+      data: Float32Array.of(Math.log(0.5001), Math.log(0.5001)),
+      ids: Int32Array.of(2, 1),
+      shape: [1, 2],
+    };
+    const options = { teacher: "topK", gradients: ["student"], backend } as const;
+    const bucket = softmaxDivergence(student, teacher, { ...options, tail: "tailBucket" });
+    const zero = softmaxDivergence(student, teacher, { ...options, tail: "zeroOutside" });
+    close(t, bucket.value, zero.value, { relative: 1e-6 });
+    close(t, bucket.gradients.student, zero.gradients.student, { relative: 1e-6 });
   });
 }
