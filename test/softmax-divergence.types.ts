@@ -61,6 +61,14 @@ export function deviceArrays(): void {
   look(softmaxDivergence(onDevice, float32));
 }
 
+export function topKTeachers(): void {
+  const teacher = { ...float32, ids: new Int32Array(1) };
+  const options = { teacher: "topK", tail: "renormalize", gradients: ["student"] } as const;
+  exactly<Floats32>()(softmaxDivergence(float32, teacher, options).gradients.student, true);
+  // @ts-expect-error no such policy
+  look(softmaxDivergence(float32, teacher, { teacher: "topK", tail: "drop" }));
+}
+
 export function gradients(): void {
   const student = softmaxDivergence(float32, float32, { gradients: ["student"] });
   exactly<Floats32>()(student.gradients.student, true);
