@@ -132,16 +132,21 @@ export interface CheckedRows {
   leading: readonly number[];
 }
 
-const rowsFields: readonly string[] = ["data", "shape", "dtype"] satisfies (keyof Rows)[];
+/** What an array argument may have. */
+export const rowsFields: readonly string[] = ["data", "shape", "dtype"] satisfies (keyof Rows)[];
 
 /** Checks an array argument of an operation. */
-export function requireRows(name: string, array: Rows<RowData>): CheckedRows {
+export function requireRows(
+  name: string,
+  array: Rows<RowData>,
+  { fields = rowsFields }: { fields?: readonly string[] } = {},
+): CheckedRows {
   if (array === null || typeof array !== "object" || ArrayBuffer.isView(array) || Array.isArray(array)) {
     throw new ShapeError(`${name} is ${describe(array)}; it must be an object { data, shape }`);
   }
   for (const key in array) {
-    if (!rowsFields.includes(key) && Object.hasOwn(array, key)) {
-      throw new ShapeError(`${name}.${key} is not known here; the fields are ${rowsFields.join(", ")}`);
+    if (!fields.includes(key) && Object.hasOwn(array, key)) {
+      throw new ShapeError(`${name}.${key} is not known here; the fields are ${fields.join(", ")}`);
     }
   }
   const { data, shape, dtype: stated } = array;

@@ -60,6 +60,7 @@ export {
   type SoftmaxDivergenceOptions,
   type SoftmaxDivergenceResult,
   type SoftmaxStatistics,
+  type TopKRows,
 } from "./softmax-divergence.js";
 export {
   tokenLogProbs,

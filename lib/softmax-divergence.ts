@@ -30,9 +30,11 @@ import { OptionError } from "./errors.js";
 import { callLater, callNow, type Steps } from "./operation.js";
 import { requireNumber, requireOneOf, requireOptions, requireSubset } from "./options.js";
 import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
+import { requireNoTopK, requireTopK, type TopKRows } from "./softmax-top-k.js";
 import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
 export type { Side, SideOptions } from "./softmax-sides.js";
+export type { TopKRows } from "./softmax-top-k.js";
 
 const outNames = ["student", "teacher", "values"] as const;
 const reductions = ["none", "sum", "mean"] as const;
@@ -46,7 +48,11 @@ const statisticNames = [
   "argmaxAgreement",
 ] as const satisfies readonly (keyof SoftmaxStatistics)[];
 
-/** By-products of the softmaxes, one number a row. A masked row has 0 in each. */
+/**
+ * By-products of the softmaxes, one number a row. A masked row has 0 in each. With teacher `"topK"` they are those of what
+ * is compared: the columns that the row names, and with tails `"tailBucket"` and `"zeroOutside"` all others as one more,
+ * the last. So `studentLogSumExp` is the whole row's with these two.
+ */
 export interface SoftmaxStatistics {
   /** Of the row, whatever its weight, the scale and the reduction. */
   divergence: Float64Array<ArrayBuffer>;
@@ -169,7 +175,7 @@ export const softmaxDivergenceOptionNames = [
  * finite maximum, or with a NaN, is NaN and leaves other rows alone.
  *
  * @param student Logits, `[..., vocabulary]`.
- * @param teacher Logits of the same shape and element type.
+ * @param teacher Logits of the same shape and element type; or what `options.teacher` says.
  * @throws ShapeError, DtypeError, OptionError, BackendUnavailableError
  * @example
  * const { value, gradients } = softmaxDivergence(
@@ -180,7 +186,7 @@ export const softmaxDivergenceOptionNames = [
  */
 export function softmaxDivergence<A extends RowData, const O extends SoftmaxDivergenceOptions = object>(
   student: Rows<A>,
-  teacher: Rows<A>,
+  teacher: Rows<A> | TopKRows<A>,
   options: O = {} as O,
 ): SoftmaxDivergenceResult<A, O> {
   return callNow(stepsOf(student, teacher), options, (call) =>
@@ -196,7 +202,11 @@ export function softmaxDivergence<A extends RowData, const O extends SoftmaxDive
 export async function softmaxDivergenceAsync<
   A extends RowData,
   const O extends SoftmaxDivergenceAsyncOptions = object,
->(student: Rows<A>, teacher: Rows<A>, options: O = {} as O): Promise<SoftmaxDivergenceResult<A, O>> {
+>(
+  student: Rows<A>,
+  teacher: Rows<A> | TopKRows<A>,
+  options: O = {} as O,
+): Promise<SoftmaxDivergenceResult<A, O>> {
   return callLater(stepsOf(student, teacher), options, async (call, signal) => {
     const { backend, request } = call;
     const run = (): Promise<number> => backend.softmaxDivergenceAsync(request, signal);
@@ -275,15 +285,19 @@ function toRequest(
   const { divergence, parameter, factor } = resolveDivergence(options);
   const { gradOutput = 1, rowWeights, rowMask } = options;
   const oneGradOutput = typeof gradOutput === "number";
+  const mask = rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows);
+  if (options.teacher !== "topK") requireNoTopK(teacherRows, options);
   return {
     divergence,
     parameter,
     ...checked,
+    topK:
+      options.teacher === "topK" ? requireTopK(teacherRows, options, divergence, checked, mask) : undefined,
     rowWeights:
       rowWeights === undefined
         ? undefined
         : requirePerRow("options.rowWeights", rowWeights, rows, { finite: true }),
-    rowMask: rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows),
+    rowMask: mask,
     scale: factor,
     gradOutput: oneGradOutput ? gradOutput : 1,
     gradOutputs: oneGradOutput
@@ -388,7 +402,14 @@ function writeInto(
 const bitsOfGiven = (array: RowData | undefined): StoredArray | DeviceArray | undefined =>
   array === undefined ? undefined : bitsOf(array);
 
-function requireTeacherGradient({ oneTeacher, teacherInProbabilities }: SoftmaxDivergenceRequest): void {
+function requireTeacherGradient({
+  oneTeacher,
+  teacherInProbabilities,
+  topK,
+}: SoftmaxDivergenceRequest): void {
+  if (topK !== undefined) {
+    throw new OptionError(`options.gradients names "teacher", but a teacher of K columns has no gradient`);
+  }
   if (oneTeacher === true) {
     throw new OptionError(`options.gradients names "teacher", but with options.broadcast it has no gradient`);
   }

@@ -3,19 +3,20 @@ import {
   describe,
   requirePerRow,
   requireRows,
+  rowsFields,
   type CheckedRows,
   type PerRow,
   type RowData,
   type Rows,
 } from "./arrays.js";
-import type { SoftmaxRequestSide } from "./backend/table.js";
+import type { SoftmaxRequestSide, TailName } from "./backend/table.js";
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireNumber, requireOneOf, requireOptions } from "./options.js";
 
 export type Side = "student" | "teacher";
 
 export const sides = ["student", "teacher"] as const satisfies readonly Side[];
-const teacherKinds = ["logits", "logProbs", "probabilities"] as const;
+const teacherKinds = ["logits", "logProbs", "probabilities", "topK"] as const;
 
 /** The options that say how student and teacher are read. */
 export interface SideOptions {
@@ -25,9 +26,26 @@ export interface SideOptions {
    * - `"logProbs"`: their logarithms of probabilities, which are logits too: they need not be normalised
    * - `"probabilities"`: each row must sum to 1 within 1e-3 (16-bit types: 1e-2), else the call throws OptionError, and is
    *   divided by its sum. Such a teacher has no gradient: ask for it with `"logProbs"`.
+   * - `"topK"`: log-probabilities of the K columns in each row that `teacher.ids` names; of shape `[..., K]`. None may be
+   *   above 0, nor may a row's probabilities sum to more than 1, both within 1e-3 (16-bit types: 1e-2), else the call
+   *   throws OptionError. `tail` must say what is done about all other columns. Such a teacher has no gradient.
    */
-  teacher?: "logits" | "logProbs" | "probabilities";
-  /** What both sides' logits are divided by, or each side's own: from 1e-30 to 1e30. Default 1. */
+  teacher?: "logits" | "logProbs" | "probabilities" | "topK";
+  /**
+   * With teacher `"topK"`, and then without default: what the columns are worth that its row does not name. S: those that
+   * it names; p: its probabilities as given; q: the student's softmax.
+   * - `"renormalize"`: both sides are compared on S alone, each normalised there. Other columns are not read.
+   * - `"zeroOutside"`: p is normalised on S, and 0 elsewhere; q is the whole softmax.
+   * - `"tailBucket"`: all other columns are one more outcome, of probability 1 − Σ p on the one side and the rest of q on
+   *   the other; p is normalised where no other column is left.
+   * - `"truncate"`: the terms of S alone, p and q as they are; may be negative. For forward and reverse KL and the
+   *   cross-entropy.
+   */
+  tail?: TailName;
+  /**
+   * What both sides' logits are divided by, or each side's own: from 1e-30 to 1e30. Log-probabilities of teacher `"topK"`
+   * are logits here, and normalised anew; with tail `"tailBucket"` and `"truncate"` theirs must be 1. Default 1.
+   */
   temperature?: number | { student: number; teacher: number };
   /**
    * Added to a side's logits / temperature, one number a column, finite or −Infinity: the logarithm of class
@@ -46,6 +64,7 @@ export interface SideOptions {
 /** The names of these options. */
 export const sideOptionNames = [
   "teacher",
+  "tail",
   "temperature",
   "logPrior",
   "broadcast",
@@ -70,7 +89,7 @@ export function requireSides(
   options: SideOptions,
 ): CheckedSides {
   const student = requireRows("student", studentRows);
-  const teacher = requireRows("teacher", teacherRows);
+  const teacher = requireRows("teacher", teacherRows, { fields: [...rowsFields, "ids"] });
   const { teacher: kind = "logits", broadcast = false, temperature = 1, logPrior = {} } = options;
   requireOneOf("options.teacher", kind, teacherKinds);
   if (typeof broadcast !== "boolean") {
@@ -82,7 +101,8 @@ export function requireSides(
     );
   }
   requireSameRows(student, teacher, broadcast);
-  const columns = columnsOf(student.columns, teacher.columns, options.vocabSize);
+  const teacherColumns = kind === "topK" ? student.columns : teacher.columns;
+  const columns = columnsOf(student.columns, teacherColumns, options.vocabSize);
   const [studentTemperature, teacherTemperature] = temperaturesOf(temperature);
   requireOptions("options.logPrior", logPrior, sides);
   return {

@@ -16,6 +16,7 @@ const programs = [
   { source: "test/native/limits_cuda_driver.cc", backend: true },
   { source: "test/native/f_divergence_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_driver.cc", backend: true },
+  { source: "test/native/softmax_divergence_top_k_cuda_driver.cc", backend: true },
   { source: "test/native/token_log_probs_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_bench.cc", backend: true },
 ];

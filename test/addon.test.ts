@@ -28,9 +28,11 @@ function rightArguments(device: number): unknown[] {
     1,
     0, // oneTeacher
     0, // teacherInProbabilities
+    0, // tail
     1, // accumulate
     logits(),
     logits(),
+    undefined, // teacherIds
     logits(),
     logits(),
     perColumn(),
@@ -87,20 +89,20 @@ for (const device of devices) {
 
 test("arrays of another element type, or too short, are refused by name", (t) => {
   const names = [
-    [15, "student"],
-    [16, "teacher"],
-    [17, "studentGradient"],
-    [18, "teacherGradient"],
-    [19, "studentLogPrior"],
-    [20, "teacherLogPrior"],
-    [21, "rowWeights"],
-    [22, "rowMask"],
-    [23, "gradOutputs"],
-    [24, "values"],
-    [25, "divergences"],
-    [26, "studentLogSumExp"],
-    [29, "teacherEntropy"],
-    [30, "argmaxAgreement"],
+    [16, "student"],
+    [17, "teacher"],
+    [19, "studentGradient"],
+    [20, "teacherGradient"],
+    [21, "studentLogPrior"],
+    [22, "teacherLogPrior"],
+    [23, "rowWeights"],
+    [24, "rowMask"],
+    [25, "gradOutputs"],
+    [26, "values"],
+    [27, "divergences"],
+    [28, "studentLogSumExp"],
+    [31, "teacherEntropy"],
+    [32, "argmaxAgreement"],
   ] as const;
   for (const [position, name] of names) {
     const right = rightArguments(cpuDevice);

@@ -102,7 +102,7 @@ expectErrors([
   [
     "shape",
     "shape",
-    "teacher.stride is not known here; the fields are data, shape, dtype",
+    "teacher.stride is not known here; the fields are data, shape, dtype, ids",
     asTeacher({ ...two(1, 2, 3, 4), stride: 4 }),
   ],
   [

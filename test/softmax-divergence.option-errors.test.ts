@@ -35,7 +35,7 @@ expectErrors([
 ]);
 
 const names =
-  "divergence, alpha, beta, lambda, normalized, teacher, temperature, logPrior, broadcast, vocabSize, " +
+  "divergence, alpha, beta, lambda, normalized, teacher, tail, temperature, logPrior, broadcast, vocabSize, " +
   "temperatureScaling, reduction, divisor, rowWeights, rowMask, gradients, gradOutput, accumulate, statistics, out, " +
   "backend, device";
 

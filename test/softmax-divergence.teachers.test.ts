@@ -183,7 +183,7 @@ test("teachers and priors that are none are refused", (t) => {
       softmaxDivergence(student, theirs, options);
   const one = { data: new Float32Array(3), shape: [3] };
   t.throws(call({ teacher: "probs" }), {
-    message: 'options.teacher is "probs"; it must be "logits", "logProbs" or "probabilities"',
+    message: 'options.teacher is "probs"; it must be "logits", "logProbs", "probabilities" or "topK"',
   });
   t.throws(call({ teacher: "probabilities", gradients: ["teacher"] }), {
     message: /^options\.gradients names "teacher", but probabilities have no gradient: .*"logProbs"$/,

@@ -58,7 +58,15 @@ export function deviceArrays(): void {
   exactly<DeviceArray<"float64">>()(DeviceArray.from(new Float64Array(1)), true);
   exactly<DeviceArray<"float32">>()(DeviceArray.alloc(1, "float32"), true);
   // @ts-expect-error one side on the host, one on a device
-  look(softmaxDivergence(onDevice, float32)); // eslint-disable-line @typescript-eslint/no-unsafe-class-instance-assignment -- the mistake itself
+  look(softmaxDivergence(onDevice, float32));
+}
+
+export function topKTeachers(): void {
+  const teacher = { ...float32, ids: new Int32Array(1) };
+  const options = { teacher: "topK", tail: "renormalize", gradients: ["student"] } as const;
+  exactly<Floats32>()(softmaxDivergence(float32, teacher, options).gradients.student, true);
+  // @ts-expect-error no such policy
+  look(softmaxDivergence(float32, teacher, { teacher: "topK", tail: "drop" }));
 }
 
 export function gradients(): void {

@@ -21,9 +21,12 @@ export type SoftmaxDivergenceArguments = [
   gradOutput: number,
   oneTeacher: number,
   teacherInProbabilities: number,
+  /** 0 where the teacher has all columns, or the number of the policy's name. */
+  tail: number,
   accumulate: number,
   student: StoredArray | DeviceHandle,
   teacher: StoredArray | DeviceHandle,
+  teacherIds: Int32Array | undefined,
   studentGradient: StoredArray | DeviceHandle | undefined,
   teacherGradient: StoredArray | DeviceHandle | undefined,
   studentLogPrior: Float64Array | undefined,

@@ -64,7 +64,10 @@ const isBadValues = (error: unknown): boolean => (error as { code?: unknown } | 
 function badTeacher(request: Requests["softmaxDivergence"], error: unknown): unknown {
   if (isDeviceTensor(request.teacher.logits)) {
     return new OptionError(
-      "teacher holds rows that are no probabilities: each must sum to 1, of numbers from 0",
+      request.topK === undefined
+        ? "teacher holds rows that are no probabilities: each must sum to 1, of numbers from 0"
+        : "teacher holds rows that are no log-probabilities: each must be at most 0, and their probabilities sum to " +
+            "at most 1",
     );
   }
   const explanation = improperProbabilities(request as HostSoftmaxDivergenceRequest);

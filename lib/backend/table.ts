@@ -32,6 +32,17 @@ export const softmaxDivergenceNames = [
 ] as const;
 export type SoftmaxDivergenceName = (typeof softmaxDivergenceNames)[number];
 
+/** What columns are worth that a teacher does not name: in the order of `kullback_tail`, which has none before them. */
+export const tailNames = ["truncate", "renormalize", "tailBucket", "zeroOutside"] as const;
+export type TailName = (typeof tailNames)[number];
+
+/** Of a teacher that has log-probabilities of some columns. */
+export interface SoftmaxTopK {
+  tail: TailName;
+  /** [rows, the teacher's stride], or one row: each less than `columns`, or -1 for none. */
+  ids: Int32Array;
+}
+
 /** Numbers in a device's memory: what a backend must know of a DeviceArray. */
 export interface DeviceTensor {
   readonly dtype: Dtype;
@@ -71,7 +82,7 @@ export interface SoftmaxDivergenceRequest<T extends Tensor = Tensor> {
   /** Which of CUDA's devices; the others have none. */
   device?: number | undefined;
   rows: number;
-  /** The logical vocabulary: at most either stride. */
+  /** The logical vocabulary: at most either stride; a top-k teacher's stride is its K. */
   columns: number;
   student: SoftmaxRequestSide<T>;
   teacher: SoftmaxRequestSide<T>;
@@ -79,6 +90,8 @@ export interface SoftmaxDivergenceRequest<T extends Tensor = Tensor> {
   oneTeacher?: boolean | undefined;
   /** The teacher's numbers are probabilities. Default false: logits. */
   teacherInProbabilities?: boolean | undefined;
+  /** The teacher's numbers are log-probabilities of these columns. Default: it has all columns. */
+  topK?: SoftmaxTopK | undefined;
   /** Gradients are added to. Default false: written. */
   accumulate?: boolean | undefined;
   rowWeights?: Float64Array | undefined;

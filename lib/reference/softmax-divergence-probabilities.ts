@@ -1,6 +1,7 @@
-// Whether a teacher that is given in probabilities is one.
+// Whether a teacher that is given in probabilities, or in some log-probabilities, is one.
 import type { HostSoftmaxDivergenceRequest } from "../backend/table.js";
 import { decodeRange } from "./elements.js";
+import { improperLogProbs } from "./softmax-divergence-top-k.js";
 
 /** KULLBACK_PROBABILITY_TOLERANCE of native/abi/kullback_backend.h. */
 const tolerance = 1e-3;
@@ -10,9 +11,10 @@ const tolerance = 1e-3;
  * must.
  */
 export function improperProbabilities(request: HostSoftmaxDivergenceRequest): string | undefined {
-  const { teacher, columns, dtype, oneTeacher, rowMask } = request;
-  if (request.teacherInProbabilities !== true) return undefined;
+  const { teacher, columns, dtype, oneTeacher, rowMask, topK } = request;
   const allowed = dtype === "float16" || dtype === "bfloat16" ? 10 * tolerance : tolerance;
+  if (topK !== undefined) return improperLogProbs(request, topK, allowed);
+  if (request.teacherInProbabilities !== true) return undefined;
   const rows = oneTeacher === true ? Math.min(1, request.rows) : request.rows;
   for (let row = 0; row < rows; row++) {
     if (oneTeacher !== true && rowMask?.[row] === 0) continue;

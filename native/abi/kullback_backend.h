@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes its layout or its meaning. */
-#define KULLBACK_ABI_VERSION 6
+#define KULLBACK_ABI_VERSION 7
 
 typedef enum kullback_status {
   KULLBACK_OK = 0,
@@ -47,6 +47,17 @@ typedef enum kullback_divergence {
   KULLBACK_SKEW_REVERSE_KL = 12     /* KL(q || l q + (1 - l) p), 0 < l < 1 */
 } kullback_divergence;
 
+/* What columns are worth that a teacher of some columns does not name. S: those that it names, in slots; p: its
+ * probabilities as given; q: the student's softmax. What is compared are coarse rows: a column a slot and, with the
+ * last two, one for all columns outside of S, where the student has the sum of their q. */
+typedef enum kullback_tail {
+  KULLBACK_NO_TAIL = 0,          /* the teacher has all columns */
+  KULLBACK_TAIL_TRUNCATE = 1,    /* the terms of S alone, p and q as they are: KL and the cross-entropy only */
+  KULLBACK_TAIL_RENORMALIZE = 2, /* p and q normalised on S; no other column is read */
+  KULLBACK_TAIL_BUCKET = 3,      /* the teacher has 1 - sum p outside; normalised where every column is in S */
+  KULLBACK_TAIL_ZERO = 4         /* the teacher has 0 outside, and is normalised */
+} kullback_tail;
+
 /* How a running operation hears of an abort. Called from any thread, between tiles; nonzero means stop. */
 typedef struct kullback_control {
   void* context;
@@ -60,7 +71,8 @@ typedef struct kullback_control {
  * With w = row_weights[r] (1 if NULL), c = w * scale, and D the divergence of row r:
  *   values[r]  = c * D                         value = sum over rows of c * D
  *   gradient r = g * c * dD/dlogits, with g = grad_outputs[r] if given, else grad_output
- * A row of probabilities must sum to 1 within KULLBACK_PROBABILITY_TOLERANCE, with 16-bit types within ten times that.
+ * A row of probabilities must sum to 1 within KULLBACK_PROBABILITY_TOLERANCE, with 16-bit types within ten times that;
+ * within as much, log-probabilities of some columns must be at most 0, and their probabilities sum to at most 1.
  * A row with row_mask[r] == 0 is not read: its value, its gradient and its statistics are 0. A factor w, scale or g
  * that is 0 gives an exact 0, whatever the row holds. With `accumulate` gradients are added to what their memory holds,
  * where nothing is written for what is 0 so. A gradient may be written over its own side's numbers. */
@@ -69,7 +81,8 @@ typedef struct kullback_softmax_divergence_request {
   kullback_divergence divergence;
   double parameter; /* of the divergences that have one */
   int64_t rows;
-  int64_t columns; /* the logical vocabulary: columns <= both strides; what lies beyond is not read */
+  int64_t columns; /* the logical vocabulary: columns <= both strides, or the student's where the teacher has a tail;
+                      what lies beyond is not read */
 
   int32_t device;      /* which of the backend's devices computes; 0 where it has none */
   uint8_t on_device;   /* nonzero: student, teacher and their gradients are memory of that device */
@@ -83,6 +96,11 @@ typedef struct kullback_softmax_divergence_request {
   const double* teacher_log_prior;  /* [columns] or NULL */
   uint8_t one_teacher;              /* nonzero: the one row of the teacher goes with each of the student's */
   uint8_t teacher_in_probabilities; /* nonzero: the teacher's numbers are probabilities, and not logits */
+  kullback_tail tail;               /* any but none: they are log-probabilities of the columns that teacher_ids names */
+  /* [rows, teacher_stride], with one_teacher a single row: each less than columns and not twice in a row, or -1 for a
+   * slot that is not read. NULL without a tail. With one there is no teacher's log-prior and no teacher's gradient, and
+   * the teacher's temperature is 1 unless the tail is KULLBACK_TAIL_RENORMALIZE or KULLBACK_TAIL_ZERO. */
+  const int32_t* teacher_ids;
 
   const double* row_weights; /* [rows] or NULL */
   const uint8_t* row_mask;   /* [rows] or NULL: 0 leaves the row out */
@@ -96,6 +114,7 @@ typedef struct kullback_softmax_divergence_request {
   void* student_gradient; /* [rows, student_stride], dtype; columns beyond `columns` become 0 */
   void* teacher_gradient; /* [rows, teacher_stride], dtype; likewise; not with one_teacher */
 
+  /* Where the teacher has a tail, the following are those of the coarse rows. */
   double* divergences;         /* [rows]: D itself */
   double* student_log_sum_exp; /* [rows], of logits / temperature + log-prior */
   double* teacher_log_sum_exp; /* [rows] */

@@ -9,6 +9,26 @@ namespace {
 
 constexpr int64_t kMost = int64_t{1} << 53;
 
+kullback_tail read_tail(Arguments& arguments) {
+  const int64_t tail = arguments.count("tail");
+  if (tail > KULLBACK_TAIL_ZERO) throw argument_error(arguments.env(), "tail is unknown");
+  return static_cast<kullback_tail>(tail);
+}
+
+// A column that is none would be memory of someone else's; one that is named twice, only a wrong result.
+const int32_t* read_ids(Arguments& arguments, const kullback_softmax_divergence_request& request) {
+  if (request.tail == KULLBACK_NO_TAIL) {
+    arguments.skip();
+    return nullptr;
+  }
+  const int64_t count = (request.one_teacher != 0 ? 1 : request.rows) * request.teacher_stride;
+  const auto* ids = static_cast<const int32_t*>(arguments.required_input("teacherIds", napi_int32_array, count));
+  for (int64_t i = 0; i < count; ++i) {
+    if (ids[i] < -1 || ids[i] >= request.columns) throw argument_error(arguments.env(), "teacherIds must be columns");
+  }
+  return ids;
+}
+
 // The order of arguments is that of lib/backend/addon.ts.
 kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t device) {
   kullback_softmax_divergence_request request = {};
@@ -26,12 +46,16 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   request.grad_output = arguments.number("gradOutput");
   request.one_teacher = arguments.flag("oneTeacher");
   request.teacher_in_probabilities = arguments.flag("teacherInProbabilities");
+  request.tail = read_tail(arguments);
   request.accumulate = arguments.flag("accumulate");
 
   const int64_t rows = request.rows;
-  const int64_t least_stride = std::min(request.student_stride, request.teacher_stride);
+  const bool has_tail = request.tail != KULLBACK_NO_TAIL;
+  const int64_t least_stride =
+      has_tail ? request.student_stride : std::min(request.student_stride, request.teacher_stride);
   const int64_t largest_stride = std::max(request.student_stride, request.teacher_stride);
-  if (request.columns < 1 || request.columns > least_stride || rows > kMost / largest_stride) {
+  if (request.teacher_stride < 1 || request.columns < 1 || request.columns > least_stride ||
+      rows > kMost / largest_stride) {
     throw argument_error(arguments.env(), "columns must be from 1 to either stride, and rows times strides a number");
   }
   const int64_t student_length = rows * request.student_stride;
@@ -42,12 +66,14 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   request.on_device = on_device ? 1 : 0;
   request.student = arguments.tensor_input("student", type, student_length, on_device);
   request.teacher = arguments.tensor_input("teacher", type, teacher_length, on_device);
+  request.teacher_ids = read_ids(arguments, request);
   const bool added_to = request.accumulate != 0;
   request.student_gradient =
       arguments.tensor_output("studentGradient", type, student_length, on_device, {"student", added_to});
   request.teacher_gradient =
       arguments.tensor_output("teacherGradient", type, teacher_length, on_device, {"teacher", added_to});
-  if (request.teacher_gradient != nullptr && (request.one_teacher != 0 || request.teacher_in_probabilities != 0)) {
+  if (request.teacher_gradient != nullptr &&
+      (request.one_teacher != 0 || request.teacher_in_probabilities != 0 || has_tail)) {
     throw argument_error(arguments.env(), "this teacher has no gradient");
   }
 
@@ -56,6 +82,9 @@ kullback_softmax_divergence_request read_request(Arguments& arguments, int64_t d
   };
   request.student_log_prior = per_column("studentLogPrior");
   request.teacher_log_prior = per_column("teacherLogPrior");
+  if (has_tail && request.teacher_log_prior != nullptr) {
+    throw argument_error(arguments.env(), "this teacher has no log-prior");
+  }
   const auto per_row = [&](const char* name) {
     return static_cast<double*>(arguments.output(name, napi_float64_array, rows));
   };

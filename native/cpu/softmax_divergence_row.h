@@ -18,10 +18,9 @@
 
 #include "kernels.h"
 #include "scratch.h"
+#include "segments.h"
 #include "softmax_divergence_side.h"
 #include "softmax_row.h"
-#include "stop.h"
-#include "thread_pool.h"
 
 namespace kullback {
 
@@ -217,17 +216,7 @@ class RowDivergence {
   // body(first column, columns) for each segment of a row, on the pool where there is one.
   template <class Body>
   void for_each_segment(const Body& body) {
-    const auto segment = [&](int64_t index) {
-      if (stop_.asked()) return;
-      const int64_t begin = index * kSegmentColumns;
-      body(begin, std::min(kSegmentColumns, request_.columns - begin));
-    };
-    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
-    if (pool_ != nullptr) {
-      pool_->parallel_for(segments, segment);
-    } else {
-      for (int64_t index = 0; index < segments; ++index) segment(index);
-    }
+    kullback::for_each_segment(request_.columns, pool_, stop_, body);
   }
 
   double entropy_of(const SoftmaxRow<T>& side) {

@@ -42,7 +42,10 @@ class StoredSide {
     return static_cast<T*>(const_cast<void*>(numbers_of(row)));
   }
   void stage(const Kernels<T>& kernels, int64_t row, int64_t begin, int64_t columns, T* logits) const {
-    if (!staged_) return;
+    if (staged_) fetch(kernels, row, begin, columns, logits + begin);
+  }
+  // Logits from column `begin` on, which need not lie where they are used.
+  void fetch(const Kernels<T>& kernels, int64_t row, int64_t begin, int64_t columns, T* to) const {
     StageTask<T> task;
     task.from = static_cast<const char*>(numbers_of(row)) + begin * element_bytes(dtype_);
     task.dtype = dtype_;
@@ -50,7 +53,7 @@ class StoredSide {
     task.log_prior = log_prior_.empty() ? nullptr : log_prior_.data() + begin;
     task.temperature = static_cast<T>(temperature_);
     task.columns = columns;
-    task.to = logits + begin;
+    task.to = to;
     kernels.stage(task);
   }
 
@@ -82,10 +85,10 @@ class StoredSide {
     task.columns = columns_;
     task.block = scratch.template reserve<T>(kBlockColumns);
     kernels.probabilities(task);
-    const double tolerance = probability_tolerance(dtype_);
-    return !task.negative && task.sum - 1 <= tolerance && 1 - task.sum <= tolerance;
+    return !task.negative && task.sum - 1 <= tolerance() && 1 - task.sum <= tolerance();
   }
-  int64_t rows(int64_t rows) const { return repeated_ ? 1 : rows; }
+  // What probabilities may be off by.
+  double tolerance() const { return probability_tolerance(dtype_); }
 
  private:
   StoredSide(const kullback_softmax_divergence_request& request, const void* numbers, int64_t stride, void* gradient,

@@ -14,9 +14,8 @@
 #include "dispatch.h"
 #include "scalar.h"
 #include "scratch.h"
+#include "segments.h"
 #include "softmax_row.h"
-#include "stop.h"
-#include "thread_pool.h"
 
 namespace kullback {
 namespace {
@@ -106,17 +105,9 @@ class TokenLogProbs {
   // body(first column, columns, segment) for each segment, on the pool where there is one.
   template <class Body>
   void for_each_segment(ThreadPool* pool, const Body& body) {
-    const auto segment = [&](int64_t index) {
-      if (stop_.asked()) return;
-      const int64_t begin = index * kSegmentColumns;
-      body(begin, std::min(kSegmentColumns, request_.columns - begin), static_cast<size_t>(index));
-    };
-    const int64_t segments = ceil_divide(request_.columns, kSegmentColumns);
-    if (pool != nullptr) {
-      pool->parallel_for(segments, segment);
-    } else {
-      for (int64_t index = 0; index < segments; ++index) segment(index);
-    }
+    kullback::for_each_segment(request_.columns, pool, stop_, [&](int64_t begin, int64_t columns) {
+      body(begin, columns, static_cast<size_t>(begin / kSegmentColumns));
+    });
   }
 
   void take_exponentials(SoftmaxRow<T>& softmax, ThreadPool* pool) {

@@ -1,12 +1,11 @@
 // The dispatcher of softmax_divergence on the GPU: rows to the device and back where they are not there already, and
 // which kernel takes them.
 #include "softmax_divergence.cuh"
+#include "softmax_divergence_launch.h"
 #include "softmax_divergence_probabilities.cuh"
 
 #include "../math/sum.h"
 #include "backend.h"
-#include "context.h"
-#include "staging.h"
 
 namespace kullback {
 namespace {
@@ -16,11 +15,6 @@ using Request = kullback_softmax_divergence_request;
 // Rows up to here are a warp's; longer ones a block's or a cluster's.
 constexpr int64_t kWarpColumns = 1024;
 constexpr unsigned kWarpThreads = 128, kBlockThreads = 320;
-// Of the host's rows, what is on its way at a time: twice that is on the device.
-constexpr size_t kSlotBytes = size_t{32} << 20;
-// Of rows that are on the device already, what one launch takes: the call hears of an abort between two.
-constexpr int64_t kLaunchElements = int64_t{1} << 31;
-constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
 
 // How a row's columns are spread.
 struct Plan {
@@ -83,11 +77,17 @@ void launch_rows(Device& device, cudaStream_t stream, const SoftmaxDivergenceArg
 }
 
 template <class T>
-bool whole_vectors(const SoftmaxSide<T>& side, int64_t element_bytes) {
-  const auto aligned = [&](const void* memory) {
-    return reinterpret_cast<uintptr_t>(memory) % (kVector<T> * static_cast<size_t>(element_bytes)) == 0;
-  };
-  return aligned(side.numbers) && aligned(side.gradient) && aligned(side.held) && side.stride % kVector<T> == 0;
+void launch_divergence(Device& device, cudaStream_t stream, const SoftmaxDivergenceArguments<T>& arguments) {
+  switch (arguments.divergence.generator) {
+    case Generator::kKullbackLeibler:
+      return launch_rows<T, Only<device::KullbackLeiblerSlopes>>(device, stream, arguments);
+    case Generator::kCrossEntropy:
+      return launch_rows<T, Only<device::CrossEntropySlopes>>(device, stream, arguments);
+#define KULLBACK_GENERATOR(name) case Generator::k##name:
+#include "../math/generators.inc"
+#undef KULLBACK_GENERATOR
+      return launch_rows<T, Generated>(device, stream, arguments);
+  }
 }
 
 template <class T>
@@ -104,9 +104,9 @@ class SoftmaxDivergence {
     row_mask_ = staging_.input(request.row_mask, 1);
     const bool on_host = request.on_device == 0;
     student_.gradient =
-        staging_.output(on_host ? request.student_gradient : nullptr, row_bytes(request.student_stride));
+        staging_.output(on_host ? request.student_gradient : nullptr, row_bytes(request, request.student_stride));
     teacher_.gradient =
-        staging_.output(on_host ? request.teacher_gradient : nullptr, row_bytes(request.teacher_stride));
+        staging_.output(on_host ? request.teacher_gradient : nullptr, row_bytes(request, request.teacher_stride));
     divergences_ = staging_.output(request.divergences, sizeof(double));
     student_.log_sum_exp = staging_.output(request.student_log_sum_exp, sizeof(double));
     teacher_.log_sum_exp = staging_.output(request.teacher_log_sum_exp, sizeof(double));
@@ -119,8 +119,8 @@ class SoftmaxDivergence {
   kullback_status run() {
     kullback_status status = request_.teacher_in_probabilities != 0 ? check_probabilities() : KULLBACK_OK;
     if (status != KULLBACK_OK) return status;
-    status = for_rows(staging_, request_.rows,
-                      [&](const Slot& slot, int64_t first, int64_t rows) { launch_on(slot, first, rows); });
+    status = run_softmax_rows(device_, request_, staging_, request_.rows, control_,
+                              [&](const Slot& slot, int64_t first, int64_t rows) { launch_on(slot, first, rows); });
     if (status != KULLBACK_OK) return status;
     if (request_.values != nullptr) std::copy(values_.begin(), values_.end(), request_.values);
     if (request_.value != nullptr) *request_.value = sum_pairwise(values_.data(), request_.rows);
@@ -132,47 +132,28 @@ class SoftmaxDivergence {
     size_t numbers, held, log_prior, gradient, log_sum_exp, entropy;
   };
 
-  size_t row_bytes(int64_t stride) const { return static_cast<size_t>(stride * element_bytes(request_.dtype)); }
-
   // The inputs of a side.
   void stage(StagedSide& staged, const void* numbers, int64_t stride, const void* gradient, const double* log_prior,
              bool one_row) {
     const bool on_host = request_.on_device == 0;
     const void* const host = on_host ? numbers : nullptr;
-    staged.numbers = one_row ? staging_.shared_input(host, row_bytes(stride)) : staging_.input(host, row_bytes(stride));
-    staged.held = staging_.input(on_host && request_.accumulate != 0 ? gradient : nullptr, row_bytes(stride));
+    staged.numbers = one_row ? staging_.shared_input(host, row_bytes(request_, stride))
+                             : staging_.input(host, row_bytes(request_, stride));
+    staged.held = staging_.input(on_host && request_.accumulate != 0 ? gradient : nullptr, row_bytes(request_, stride));
     staged.log_prior = staging_.shared_input(log_prior, static_cast<size_t>(request_.columns) * sizeof(double));
   }
 
-  // launch(slot, first row, rows) for all rows, as many at a time as the slots hold.
-  template <class Launch>
-  kullback_status for_rows(RowStaging& staging, int64_t all_rows, const Launch& launch) {
-    const int64_t rows_of_launch = std::max<int64_t>(1, kLaunchElements / request_.columns);
-    return run_in_slots(device_, staging, all_rows, rows_of_launch, kSlotBytes, control_,
-                        "computing softmax_divergence", launch);
-  }
-
-  // Before anything is written.
   kullback_status check_probabilities() {
-    const bool on_host = request_.on_device == 0, one_row = request_.one_teacher != 0;
-    const int64_t all_rows = one_row ? std::min<int64_t>(1, request_.rows) : request_.rows;
-    std::vector<uint8_t> improper(static_cast<size_t>(all_rows));
-    RowStaging staging;
-    const size_t numbers = staging.input(on_host ? request_.teacher : nullptr, row_bytes(request_.teacher_stride));
-    const size_t mask = staging.input(one_row ? nullptr : request_.row_mask, 1);
-    const size_t result = staging.output(improper.data(), 1);
-    const kullback_status status = for_rows(staging, all_rows, [&](const Slot& slot, int64_t first, int64_t rows) {
+    return check_teacher(device_, request_, control_, [&](const Slot& slot, int64_t rows, const TeacherRows& teacher) {
       ProbabilityArguments arguments = {};
-      arguments.numbers = on_host ? staging.at<const void>(slot, numbers)
-                                  : static_cast<const char*>(request_.teacher) +
-                                        static_cast<size_t>(first) * row_bytes(request_.teacher_stride);
+      arguments.numbers = teacher.numbers;
       arguments.storage = storage_of(request_.dtype);
       arguments.rows = rows;
       arguments.columns = request_.columns;
       arguments.row_step = request_.teacher_stride;
-      arguments.row_mask = staging.at<const uint8_t>(slot, mask);
+      arguments.row_mask = teacher.row_mask;
       arguments.tolerance = probability_tolerance(request_.dtype);
-      arguments.improper = staging.at<uint8_t>(slot, result);
+      arguments.improper = teacher.improper;
       SharedSize size;
       const BlockTeam<kBlockThreads> team(size);
       const LaunchShape shape = {dim3(static_cast<unsigned>(std::min(rows, kMostBlocks))), dim3(kBlockThreads),
@@ -180,9 +161,6 @@ class SoftmaxDivergence {
       check(kullback::launch(improper_probabilities<T, kBlockThreads>, shape, slot.stream, arguments),
             "launching improper_probabilities");
     });
-    if (status != KULLBACK_OK) return status;
-    const bool proper = std::find(improper.begin(), improper.end(), 1) == improper.end();
-    return proper ? KULLBACK_OK : KULLBACK_BAD_VALUES;
   }
 
   SoftmaxSide<T> side(const Slot& slot, const StagedSide& staged, const void* numbers, void* gradient, int64_t stride,
@@ -195,7 +173,7 @@ class SoftmaxDivergence {
       side.gradient = staging_.at<void>(slot, staged.gradient);
       side.held = staging_.at<const void>(slot, staged.held);
     } else {
-      const size_t begin = static_cast<size_t>(first) * row_bytes(stride);
+      const size_t begin = static_cast<size_t>(first) * row_bytes(request_, stride);
       side.numbers = static_cast<const char*>(numbers) + (one_row ? 0 : begin);
       side.gradient = gradient == nullptr ? nullptr : static_cast<char*>(gradient) + begin;
       side.held = request_.accumulate != 0 ? side.gradient : nullptr;
@@ -233,16 +211,7 @@ class SoftmaxDivergence {
     arguments.divergences = staging_.at<double>(slot, divergences_);
     arguments.values = staging_.at<double>(slot, row_values_);
     arguments.argmax_agreement = staging_.at<uint8_t>(slot, argmax_agreement_);
-    switch (arguments.divergence.generator) {
-      case Generator::kKullbackLeibler:
-        return launch_rows<T, Only<device::KullbackLeiblerSlopes>>(device_, slot.stream, arguments);
-      case Generator::kCrossEntropy:
-        return launch_rows<T, Only<device::CrossEntropySlopes>>(device_, slot.stream, arguments);
-#define KULLBACK_GENERATOR(name) case Generator::k##name:
-#include "../math/generators.inc"
-#undef KULLBACK_GENERATOR
-        return launch_rows<T, Generated>(device_, slot.stream, arguments);
-    }
+    launch_divergence(device_, slot.stream, arguments);
   }
 
   const Request& request_;
@@ -254,7 +223,18 @@ class SoftmaxDivergence {
   size_t row_weights_, row_mask_, grad_outputs_, divergences_, argmax_agreement_, row_values_;
 };
 
+template <class T>
+kullback_status run(const Request& request, const kullback_control* control, Device& device) {
+  if (request.tail != KULLBACK_NO_TAIL) return softmax_divergence_top_k<T>(request, control, device);
+  return SoftmaxDivergence<T>(request, control, device).run();
+}
+
 }  // namespace
+
+void launch_softmax_divergence(Device& device, cudaStream_t stream,
+                               const SoftmaxDivergenceArguments<double>& arguments) {
+  launch_divergence(device, stream, arguments);
+}
 
 kullback_status softmax_divergence_cuda(const Request* request, const kullback_control* control) {
   return run_on(request->device, [&](Device& device) {
@@ -262,9 +242,9 @@ kullback_status softmax_divergence_cuda(const Request* request, const kullback_c
       case KULLBACK_FLOAT32:
       case KULLBACK_FLOAT16:
       case KULLBACK_BFLOAT16:
-        return SoftmaxDivergence<float>(*request, control, device).run();
+        return run<float>(*request, control, device);
       case KULLBACK_FLOAT64:
-        return SoftmaxDivergence<double>(*request, control, device).run();
+        return run<double>(*request, control, device);
     }
     return KULLBACK_UNSUPPORTED;
   });

@@ -33,6 +33,8 @@ class RowStaging {
   size_t output(void* host, size_t row_bytes) { return add({nullptr, host, row_bytes, 0, false}); }
   // An input that all rows share.
   size_t shared_input(const void* host, size_t bytes) { return add({host, nullptr, bytes, 0, true}); }
+  // Memory of the device's alone, which comes after the last output.
+  size_t scratch(size_t row_bytes) { return add({nullptr, nullptr, row_bytes, 0, false, true}); }
 
   // Lays out slots for `rows` rows at a time: as many as `slot_bytes` hold, at least one. Returns their number.
   int64_t plan(int64_t rows, size_t slot_bytes) {
@@ -43,10 +45,12 @@ class RowStaging {
     MemoryPlan memory;
     for (Array& array : arrays_) {
       if (array.output != nullptr && outputs_begin_ == kNone) outputs_begin_ = memory.bytes();
+      if (array.scratch && scratch_begin_ == kNone) scratch_begin_ = memory.bytes();
       if (array.used()) array.offset = memory.add(array.bytes(rows_at_once));
     }
     bytes_ = memory.bytes();
-    if (outputs_begin_ == kNone) outputs_begin_ = bytes_;
+    if (scratch_begin_ == kNone) scratch_begin_ = bytes_;
+    if (outputs_begin_ == kNone) outputs_begin_ = scratch_begin_;
     return rows_at_once;
   }
   size_t bytes() const { return bytes_; }
@@ -69,8 +73,8 @@ class RowStaging {
   }
 
   void fetch(const Slot& slot) const {
-    if (outputs_begin_ == bytes_) return;
-    check(cudaMemcpyAsync(slot.host + outputs_begin_, slot.device + outputs_begin_, bytes_ - outputs_begin_,
+    if (outputs_begin_ == scratch_begin_) return;
+    check(cudaMemcpyAsync(slot.host + outputs_begin_, slot.device + outputs_begin_, scratch_begin_ - outputs_begin_,
                           cudaMemcpyDeviceToHost, slot.stream),
           "copying from the device");
   }
@@ -90,9 +94,9 @@ class RowStaging {
     const void* input;
     void* output;
     size_t row_bytes, offset;
-    bool shared;
+    bool shared, scratch = false;
     size_t bytes(int64_t rows) const { return shared ? row_bytes : row_bytes * static_cast<size_t>(rows); }
-    bool used() const { return input != nullptr || output != nullptr; }
+    bool used() const { return input != nullptr || output != nullptr || scratch; }
   };
   size_t add(const Array& array) {
     arrays_.push_back(array);
@@ -100,7 +104,7 @@ class RowStaging {
   }
 
   std::vector<Array> arrays_;
-  size_t outputs_begin_ = kNone, bytes_ = 0;
+  size_t outputs_begin_ = kNone, scratch_begin_ = kNone, bytes_ = 0;
 };
 
 // Takes `rows` rows through the device's slots, at most `rows_of_launch` at a time, so that copies run beside kernels:

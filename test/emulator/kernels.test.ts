@@ -57,7 +57,7 @@ const settings = [
 
 // Ampere has no clusters, so long rows stream; Hopper has, so they are resident.
 for (const capability of [75, 90]) {
-  for (const driver of ["limits_cuda_driver", "f_divergence_cuda_driver", "softmax_divergence_cuda_driver", "token_log_probs_cuda_driver"]) {
+  for (const driver of ["limits_cuda_driver", "f_divergence_cuda_driver", "softmax_divergence_cuda_driver", "softmax_divergence_top_k_cuda_driver", "token_log_probs_cuda_driver"]) {
     // First, since what follows looks at what it leaves behind.
     test.serial(`sm_${capability}, ${driver}: right, to the same bits in any order and under each check`, async (t) => {
       t.timeout(100_000);
@@ -87,12 +87,22 @@ interface Cost {
   exponentials: number;
 }
 
-/** What a driver's one launch has cost, in bytes. */
-async function costOf(driver: string, args: string[], device: string): Promise<Cost> {
+/** What a driver's launches have cost, in bytes. */
+async function costsOf(driver: string, args: string[], device: string): Promise<Cost[]> {
   const { stdout } = await run(join(root, "build-emulator/access", driver), args, {
     env: { KULLBACK_EMULATOR: device, KULLBACK_EMULATOR_TRAFFIC: "1" },
   });
-  return JSON.parse(stdout) as Cost;
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Cost);
+}
+
+/** What its one launch has cost. */
+async function costOf(driver: string, args: string[], device: string): Promise<Cost> {
+  const [cost, ...others] = await costsOf(driver, args, device);
+  if (others.length > 0) throw new Error(`${driver} has launched more than one kernel`);
+  return cost!;
 }
 
 // The opening comment of native/cuda/softmax_divergence.cuh, in float32: reads and writes of a column's elements, and
@@ -127,6 +137,28 @@ for (const [what, device, columns, gradients, [reads, writes, exponentials]] of 
     t.true(near(cost.exponentials, exponentials, 32 * exponentials), `exponentials ${cost.exponentials}`);
   });
 }
+
+// The opening comment of native/cuda/softmax_divergence_top_k.cuh, likewise.
+test.serial("a teacher of one column: launches cost what the kernels' comment says", async (t) => {
+  const columns = 40000;
+  const costs = await costsOf("softmax_divergence_top_k_cuda_driver", [String(columns)], "sm=90");
+  t.log(JSON.stringify(costs));
+  t.is(costs.length, 4);
+  const [check, gather, coarse, scatter] = costs as [Cost, Cost, Cost, Cost];
+  // Beside its columns, a few numbers of the row, which each of 256 threads looks at.
+  const slack = 1 << 15;
+  for (const { read, written, exponentials } of [check, coarse]) {
+    t.true(read < slack && written < slack && exponentials < 100);
+  }
+  for (const [{ read, written, exponentials }, reads, writes] of [
+    [gather, 2, 0],
+    [scatter, 1, 1],
+  ] as const) {
+    t.true(Math.abs(read - reads * 4 * columns) < slack, `read ${read}`);
+    t.true(Math.abs(written - writes * 4 * columns) < slack, `written ${written}`);
+    t.true(Math.abs(exponentials - columns) < 10, `exponentials ${exponentials}`);
+  }
+});
 
 // What benches hold operations against must do its work, and none beside it but a number a warp of 8192 threads.
 test.serial("the limits cost what they are to measure", async (t) => {

@@ -1,11 +1,13 @@
 // Runs the CPU backend without Node, against a plain float64 loop: for sanitizers, for -O0, and for processors that are
 // only emulated. Prints one line an instruction set; exits with 1 where anything is off.
+#include <algorithm>
 #include <thread>
 
 #include "../../native/cpu/backend.h"
 #include "../../native/cpu/dispatch.h"
 #include "../../native/cpu/thread_pool.h"
 #include "softmax_divergence_cases.h"
+#include "softmax_divergence_top_k_cases.h"
 
 namespace {
 
@@ -25,6 +27,21 @@ bool shape_agrees(int64_t rows, int64_t columns, double tolerance) {
   return good;
 }
 
+// From a teacher that names some columns.
+template <class T>
+bool top_k_agrees(int64_t rows, int64_t columns) {
+  bool good = true;
+  for (const kullback_tail tail : kTails) {
+    for (const int64_t slots : {int64_t{1}, std::min<int64_t>(columns, 64)}) {
+      TopKProblem<T> problem(rows, columns, slots, tail, KULLBACK_FORWARD_KL);
+      problem.request.student_gradient = problem.gradient.data();
+      const kullback_status status = kullback::cpu_backend.softmax_divergence(&problem.request, nullptr);
+      good = good && status == KULLBACK_OK && problem.values_are_right() && problem.gradient_is_sound();
+    }
+  }
+  return good;
+}
+
 bool shapes_agree(const std::vector<int64_t>& widths) {
   bool good = true;
   for (const int64_t columns : widths) {
@@ -32,6 +49,7 @@ bool shapes_agree(const std::vector<int64_t>& widths) {
     const int64_t rows = columns < 100 ? 37 : columns < 10000 ? 2 : 1;
     good = shape_agrees<float>(rows, columns, 4e-6) && good;
     good = shape_agrees<double>(rows, columns, 1e-12) && good;
+    good = top_k_agrees<float>(rows, columns) && top_k_agrees<double>(rows, columns) && good;
   }
   return good;
 }
