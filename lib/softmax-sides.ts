@@ -82,6 +82,8 @@ export interface CheckedSides {
   teacherInProbabilities: boolean;
 }
 
+const teacherFields = [...rowsFields, "ids"];
+
 /** Checks student and teacher and how they go together. */
 export function requireSides(
   studentRows: Rows<RowData>,
@@ -89,7 +91,7 @@ export function requireSides(
   options: SideOptions,
 ): CheckedSides {
   const student = requireRows("student", studentRows);
-  const teacher = requireRows("teacher", teacherRows, { fields: [...rowsFields, "ids"] });
+  const teacher = requireRows("teacher", teacherRows, { fields: teacherFields });
   const { teacher: kind = "logits", broadcast = false, temperature = 1, logPrior = {} } = options;
   requireOneOf("options.teacher", kind, teacherKinds);
   if (typeof broadcast !== "boolean") {
