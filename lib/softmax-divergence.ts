@@ -5,13 +5,9 @@ import {
   numbersLike,
   outputArray,
   requireDisjoint,
-  requireMask,
-  requirePerRow,
   type NumericArray,
   type StoredArray,
-  type PerRow,
   type RowData,
-  type RowMask,
   type Rows,
 } from "./arrays.js";
 import type { Asked, Fresh, Reduced } from "./asked.js";
@@ -26,15 +22,20 @@ import {
 import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { OptionError } from "./errors.js";
-import { requireNumber, requireOneOf, requireOptions, requireSignal, requireSubset } from "./options.js";
+import { requireOptions, requireSignal, requireSubset } from "./options.js";
+import {
+  reductionOptionNames,
+  requireFactors,
+  scaleOf,
+  type Reduction,
+  type ReductionOptions,
+} from "./reduction.js";
 import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
 import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
 
 export type { Side, SideOptions } from "./softmax-sides.js";
 
 const outNames = ["student", "teacher", "values"] as const;
-const reductions = ["none", "sum", "mean"] as const;
-const temperatureScalings = ["none", "squared"] as const;
 const statisticNames = [
   "divergence",
   "studentLogSumExp",
@@ -61,34 +62,9 @@ export interface SoftmaxStatistics {
 }
 
 /** Options of {@link softmaxDivergence}. */
-export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions {
-  /**
-   * `"squared"` multiplies value and gradients by the product of the two temperatures (Hinton's T²), which keeps the
-   * gradients' size as the temperature rises. Default `"none"`.
-   */
-  temperatureScaling?: "none" | "squared";
-  /**
-   * - `"mean"` (default): `value`, the sum over rows divided by `divisor`
-   * - `"sum"`: `value`, the sum over rows
-   * - `"none"`: `values`, one a row
-   */
-  reduction?: "none" | "sum" | "mean";
-  /**
-   * What `"mean"` divides by; greater than 0. Default: the number of rows that `rowMask` leaves in, whatever their
-   * weights; without any such row the mean is 0. Not allowed with the other reductions.
-   */
-  divisor?: number;
-  /** A finite factor for each row's divergence and gradients. A weight of 0 gives exactly 0. Default: 1 for all. */
-  rowWeights?: PerRow;
-  /** Which rows count. The others are not read; their values, gradients and statistics are 0. Default: all. */
-  rowMask?: RowMask;
+export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions, ReductionOptions {
   /** Which arguments' gradients to compute. Default: none. */
   gradients?: readonly Side[];
-  /**
-   * The derivative of what is being minimised by this result, which multiplies the gradients: a number, or one a row.
-   * Default 1.
-   */
-  gradOutput?: number | PerRow;
   /**
    * Adds the gradients to what `out.student` and `out.teacher` hold, rounded once; what is masked, padding or has weight
    * 0 stays as it is, to the bit. Default false.
@@ -142,13 +118,8 @@ export type SoftmaxDivergenceResult<
 export const softmaxDivergenceOptionNames = [
   ...divergenceOptionNames,
   ...sideOptionNames,
-  "temperatureScaling",
-  "reduction",
-  "divisor",
-  "rowWeights",
-  "rowMask",
+  ...reductionOptionNames,
   "gradients",
-  "gradOutput",
   "accumulate",
   "statistics",
   "out",
@@ -216,7 +187,7 @@ export async function softmaxDivergenceAsync<
 interface Call {
   request: SoftmaxDivergenceRequest;
   backend: Backend;
-  reduction: "none" | "sum" | "mean";
+  reduction: Reduction;
   /** Of the divergence: what the request's scale begins with. */
   factor: number;
   /** What gradients look like: the caller's arrays for them, or else the arguments. */
@@ -232,9 +203,8 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
     student: out?.student ?? studentRows.data,
     teacher: out?.teacher ?? teacherRows.data,
   };
-  requireOneOf("options.reduction", reduction, reductions);
   const factor = request.scale;
-  request.scale *= scaleOf(request, options, reduction);
+  request.scale *= scaleOf(request, options, request.student.temperature * request.teacher.temperature);
   const [student, teacher] = [request.student.logits, request.teacher.logits];
   const onDevice =
     isDeviceTensor(student) || isDeviceTensor(teacher)
@@ -267,44 +237,13 @@ function toRequest(
   const checked = requireSides(studentRows, teacherRows, options);
   const { rows } = checked;
   const { divergence, parameter, factor } = resolveDivergence(options);
-  const { gradOutput = 1, rowWeights, rowMask } = options;
-  const oneGradOutput = typeof gradOutput === "number";
   return {
     divergence,
     parameter,
     ...checked,
-    rowWeights:
-      rowWeights === undefined
-        ? undefined
-        : requirePerRow("options.rowWeights", rowWeights, rows, { finite: true }),
-    rowMask: rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows),
+    ...requireFactors(options, rows),
     scale: factor,
-    gradOutput: oneGradOutput ? gradOutput : 1,
-    gradOutputs: oneGradOutput
-      ? undefined
-      : requirePerRow("options.gradOutput", gradOutput, rows, { finite: false, orNumber: true }),
   };
-}
-
-// What every row's divergence is multiplied by.
-function scaleOf(
-  request: SoftmaxDivergenceRequest,
-  options: SoftmaxDivergenceOptions,
-  reduction: "none" | "sum" | "mean",
-): number {
-  const { temperatureScaling = "none", divisor } = options;
-  requireOneOf("options.temperatureScaling", temperatureScaling, temperatureScalings);
-  const squared =
-    temperatureScaling === "squared" ? request.student.temperature * request.teacher.temperature : 1;
-  if (reduction !== "mean") {
-    if (divisor !== undefined) {
-      throw new OptionError(`options.divisor goes with reduction "mean"; the reduction is "${reduction}"`);
-    }
-    return squared;
-  }
-  if (divisor !== undefined) return squared / requireNumber("options.divisor", divisor, true);
-  const counted = request.rowMask ? request.rowMask.reduce((sum, counts) => sum + counts, 0) : request.rows;
-  return counted === 0 ? 0 : squared / counted;
 }
 
 // The names of what belongs to a side: joining strings would cost a call of a few rows more than its arithmetic.
@@ -317,7 +256,7 @@ const namesOf = {
 function writeInto(
   request: SoftmaxDivergenceRequest,
   options: SoftmaxDivergenceOptions,
-  reduction: "none" | "sum" | "mean",
+  reduction: Reduction,
 ): void {
   const { rows } = request;
   const { gradients = [], statistics = [], out: given = {}, accumulate = false } = options;

@@ -7,7 +7,7 @@ import { OptionError, type BackendAttempt } from "../errors.js";
 import type { Addon } from "./addon.js";
 
 /** KULLBACK_ABI_VERSION of native/abi/kullback_backend.h. */
-const abiVersion = 6;
+const abiVersion = 7;
 
 const require = createRequire(import.meta.url);
 // From dist/lib/backend/ to the package's root.
