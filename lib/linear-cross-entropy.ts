@@ -1,13 +1,13 @@
 // linearCrossEntropy: linearSoftmaxDivergence against labels. Types, documentation and checks; the operation of the
 // backends is the same.
 import type { NumericArray } from "./arrays.js";
-import { chooseBackend } from "./backend/choose.js";
 import type { LinearSoftmaxDivergenceRequest } from "./backend/table.js";
 import {
   arraysOf,
   linearOptionNames,
   requireLinear,
   requireMemoryBudget,
+  toCall,
   toResult,
   writeInto,
   type LinearCall,
@@ -67,7 +67,7 @@ export function linearCrossEntropy<
   A extends NumericArray,
   const O extends LinearCrossEntropyOptions = object,
 >(logits: LinearLogits<A>, labels: Tokens, options: O = {} as O): LinearCrossEntropyResult<A, O> {
-  const call = toCall(logits, labels, requireOptions("options", options, optionNames));
+  const call = checked(logits, labels, requireOptions("options", options, optionNames));
   return toResult<A, O>(call, call.backend.linearSoftmaxDivergence(call.request));
 }
 
@@ -82,13 +82,13 @@ export async function linearCrossEntropyAsync<
   requireOptions("options", options, [...optionNames, "signal"]);
   const signal = requireSignal("options.signal", options.signal);
   signal?.throwIfAborted();
-  const call = toCall(logits, labels, options);
+  const call = checked(logits, labels, options);
   // Once more: what an option's getter does may be an abort.
   signal?.throwIfAborted();
   return toResult<A, O>(call, await call.backend.linearSoftmaxDivergenceAsync(call.request, signal));
 }
 
-function toCall(logits: LinearLogits, labels: Tokens, options: LinearCrossEntropyOptions): LinearCall {
+function checked(logits: LinearLogits, labels: Tokens, options: LinearCrossEntropyOptions): LinearCall {
   const { side: student, dtype, rows, columns } = requireLinear("logits", logits);
   const { temperature = 1, ignoreIndex, reduction = "mean" } = options;
   requireTemperature("options.temperature", temperature);
@@ -110,5 +110,5 @@ function toCall(logits: LinearLogits, labels: Tokens, options: LinearCrossEntrop
     memoryBudget: requireMemoryBudget(options.memoryBudget),
   };
   writeInto(request, options, reduction, arraysOf("logits", student));
-  return { request, backend: chooseBackend(options.backend), reduction };
+  return toCall(request, options, reduction);
 }

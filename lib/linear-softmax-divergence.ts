@@ -1,6 +1,5 @@
 // linearSoftmaxDivergence: what users import. Types, documentation and checks; the arithmetic is the backends'.
 import type { NumericArray, Rows } from "./arrays.js";
-import { chooseBackend } from "./backend/choose.js";
 import type { LinearSoftmaxDivergenceRequest, StoredArray } from "./backend/table.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { DtypeError, ShapeError } from "./errors.js";
@@ -10,6 +9,7 @@ import {
   requireHostRows,
   requireLinear,
   requireMemoryBudget,
+  toCall,
   toResult,
   writeInto,
   type CheckedLinear,
@@ -74,7 +74,7 @@ export function linearSoftmaxDivergence<
   teacher: LinearLogits<A> | Rows<A>,
   options: O = {} as O,
 ): LinearSoftmaxDivergenceResult<A, O> {
-  const call = toCall(student, teacher, requireOptions("options", options, optionNames));
+  const call = checked(student, teacher, requireOptions("options", options, optionNames));
   return toResult<A, O>(call, call.backend.linearSoftmaxDivergence(call.request));
 }
 
@@ -93,13 +93,13 @@ export async function linearSoftmaxDivergenceAsync<
   requireOptions("options", options, [...optionNames, "signal"]);
   const signal = requireSignal("options.signal", options.signal);
   signal?.throwIfAborted();
-  const call = toCall(student, teacher, options);
+  const call = checked(student, teacher, options);
   // Once more: what an option's getter does may be an abort.
   signal?.throwIfAborted();
   return toResult<A, O>(call, await call.backend.linearSoftmaxDivergenceAsync(call.request, signal));
 }
 
-function toCall(
+function checked(
   studentLogits: LinearLogits,
   teacherLogits: LinearLogits | Rows,
   options: LinearSoftmaxDivergenceOptions,
@@ -127,7 +127,7 @@ function toCall(
   };
   const { reduction = "mean" } = options;
   writeInto(request, options, reduction, [...arraysOf("student", student.side), ...arrays]);
-  return { request, backend: chooseBackend(options.backend), reduction };
+  return toCall(request, options, reduction);
 }
 
 /** The teacher, and its arrays by the caller's names. */

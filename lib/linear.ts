@@ -27,6 +27,7 @@ import {
 import { DtypeError, OptionError, ShapeError } from "./errors.js";
 import { requireOptions, requireSubset } from "./options.js";
 import type { Reduction } from "./reduction.js";
+import { chooseForPlace } from "./tensors.js";
 
 /** Hidden states and the output layer that makes logits of them: logits = hidden · weightsᵀ + bias. */
 export interface LinearLogits<A extends NumericArray = NumericArray> {
@@ -60,6 +61,8 @@ export interface LinearOptions {
   out?: Partial<Record<LinearArgument, NumericArray>> & { values?: Float64Array };
   /** Who computes. Default `"auto"`: KULLBACK_BACKEND, or else the first of cuda, cpu, reference that runs here. */
   backend?: BackendChoice;
+  /** Which of CUDA's devices computes, by its index; only with the cuda backend. Default 0. */
+  device?: number;
 }
 
 /** The names of these options. */
@@ -68,6 +71,7 @@ export const linearOptionNames = [
   "memoryBudget",
   "out",
   "backend",
+  "device",
 ] as const satisfies readonly (keyof LinearOptions)[];
 
 /** `value` or `values`, and under `gradients` exactly what was asked for, as long as the argument's array. */
@@ -216,6 +220,17 @@ export function arraysOf(
   ];
   if (bias !== undefined) arrays.push([`${name}.bias`, bias]);
   return arrays;
+}
+
+/** The call of a checked request, once its backend is chosen: arrays lie in the host's memory. */
+export function toCall(
+  request: LinearSoftmaxDivergenceRequest,
+  { backend: choice, device: index }: LinearOptions,
+  reduction: Reduction,
+): LinearCall {
+  const { backend, device } = chooseForPlace(choice, index, undefined);
+  request.device = device;
+  return { request, backend, reduction };
 }
 
 /** A checked call. */

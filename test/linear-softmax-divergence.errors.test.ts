@@ -164,7 +164,7 @@ test("an option that there is not shows those that there are", (t) => {
     message:
       "options.statistics is not an option; the options are divergence, alpha, beta, lambda, normalized, " +
       "temperatureScaling, reduction, divisor, rowWeights, rowMask, gradOutput, gradients, memoryBudget, out, backend, " +
-      "temperature",
+      "device, temperature",
   });
 });
 

@@ -38,17 +38,21 @@ export function prepareLinearSoftmaxDivergence(
     const derivatives =
       hiddenGradient === undefined || slopes === undefined ? undefined : new Float64Array(width);
     slopes?.forEach((slope, column) => {
-      biasSums[column]! += slope;
+      add(biasSums, column, slope);
       for (let i = 0; i < width; i++) {
-        if (derivatives) derivatives[i]! += slope * (weights[column * width + i] as number);
-        if (weightsGradient)
-          weightsSums[column * width + i]! += slope * (student.hidden[row * width + i] as number);
+        const weight = column * width + i;
+        if (derivatives) add(derivatives, i, slope * (weights[weight] as number));
+        if (weightsGradient) add(weightsSums, weight, slope * (student.hidden[row * width + i] as number));
       }
     });
     if (derivatives) hiddenGradient?.set(derivatives, row * width);
     if (row === rows - 1) writeSums();
     return value;
   };
+}
+
+function add(sums: Float64Array, index: number, term: number): void {
+  sums[index] = (sums[index] as number) + term;
 }
 
 function counts({ rowMask, rowWeights, scale }: LinearSoftmaxDivergenceRequest, row: number): boolean {
@@ -99,7 +103,7 @@ function logitsOf(
   row: number,
 ): Float64Array {
   return Float64Array.from({ length: columns }, (_, column) => {
-    let sum = (bias?.[column] ?? 0) as number;
+    let sum = bias?.[column] ?? 0;
     for (let i = 0; i < width; i++) {
       sum += (hidden[row * width + i] as number) * (weights[column * width + i] as number);
     }

@@ -207,7 +207,7 @@ typedef struct kullback_linear_softmax_divergence_request {
   const double* grad_outputs; /* [rows] or NULL */
   int64_t memory_budget;      /* bytes; 0: KULLBACK_MEMORY_BUDGET, or the least where that is more */
 
-  double* value;          /* one number: the sum over rows */
+  double* value;          /* one number: the sum over rows; never NULL */
   double* values;         /* [rows] */
   void* hidden_gradient;  /* [rows, student.width], dtype */
   void* weights_gradient; /* [columns, student.width], dtype */

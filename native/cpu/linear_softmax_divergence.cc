@@ -4,13 +4,17 @@
 //
 // What a chunk adds to the weights' gradient goes on with the chain of additions where the chunk before has ended, so
 // results do not depend on where chunks begin.
+#include "linear_softmax_divergence.h"
+
 #include <algorithm>
 #include <cstring>
 #include <new>
 #include <vector>
 
-#include "../math/sum.h"
 #include "backend.h"
+// After what includes kullback_backend.h.
+#include "../math/linear_rows.h"
+#include "../math/sum.h"
 #include "dispatch.h"
 #include "matrix_product.h"
 #include "thread_pool.h"
@@ -36,145 +40,100 @@ class LinearSoftmaxDivergence {
         width_(request.student.width),
         kernels_(kernels_of<T>(*active_instruction_set().kernels)),
         stop_(control),
-        product_(kernels_, stop_) {}
+        product_(kernels_, stop_),
+        rows_(request) {}
 
   kullback_status run() {
-    std::vector<double> values(static_cast<size_t>(request_.rows), 0.0);
-    choose_rows();
-    const int64_t rows = static_cast<int64_t>(rows_.size());
-    if (rows > 0) {
-      expect_products();
-      const int64_t least = fixed_bytes() + bytes_of_row();
-      const int64_t budget =
-          request_.memory_budget > 0 ? request_.memory_budget : std::max<int64_t>(KULLBACK_MEMORY_BUDGET, least);
-      if (budget < least) {
-        *request_.value = static_cast<double>(least);
-        return KULLBACK_SMALL_BUDGET;
-      }
-      const int64_t most = std::min(rows, (budget - fixed_bytes()) / bytes_of_row());
-      const int64_t chunks = ceil_divide(rows, most);
-      reserve(ceil_divide(rows, chunks));
+    expect_products();
+    const int64_t least = fixed_bytes() + bytes_of_row();
+    const int64_t budget =
+        request_.memory_budget > 0 ? request_.memory_budget : std::max<int64_t>(KULLBACK_MEMORY_BUDGET, least);
+    if (budget < least) {
+      *request_.value = static_cast<double>(least);
+      return KULLBACK_SMALL_BUDGET;
     }
+    const int64_t rows_of_chunk = rows_.rows_of_chunk(budget - fixed_bytes(), bytes_of_row());
+    reserve(rows_of_chunk);
     clear_gradients();
-    for (int64_t first = 0; first < rows && !stop_.asked(); first += chunk_rows_) {
-      const kullback_status status = run_chunk(first, std::min(chunk_rows_, rows - first), values);
+    for (int64_t first = 0; first < rows_.count(); first += rows_of_chunk) {
+      const kullback_status status = run_chunk(first, std::min(rows_of_chunk, rows_.count() - first));
       if (status != KULLBACK_OK) return status;
+      if (stop_.asked()) return KULLBACK_CANCELLED;
     }
-    if (stop_.asked()) return KULLBACK_CANCELLED;
-    if (request_.bias_gradient != nullptr) {
-      std::transform(bias_sums_.begin(), bias_sums_.end(), static_cast<T*>(request_.bias_gradient),
-                     [](double sum) { return static_cast<T>(sum); });
-    }
-    if (request_.values != nullptr) std::copy(values.begin(), values.end(), request_.values);
-    *request_.value = sum_pairwise(values.data(), request_.rows);
+    std::transform(bias_sums_.begin(), bias_sums_.end(), static_cast<T*>(request_.bias_gradient),
+                   [](double sum) { return static_cast<T>(sum); });
+    if (request_.values != nullptr) std::copy(rows_.values().begin(), rows_.values().end(), request_.values);
+    *request_.value = sum_pairwise(rows_.values().data(), request_.rows);
     return KULLBACK_OK;
   }
 
  private:
-  bool differentiates() const {
-    return request_.hidden_gradient != nullptr || request_.weights_gradient != nullptr ||
-           request_.bias_gradient != nullptr;
+  bool has_linear_teacher() const { return request_.teacher.hidden != nullptr; }
+  bool copies_hidden() const {
+    return rows_.any_left_out() || (rows_.any_still() && request_.weights_gradient != nullptr);
   }
-  double weight_of(int64_t row) const { return request_.row_weights == nullptr ? 1 : request_.row_weights[row]; }
-  // What the derivatives of the row's divergence are multiplied by, but for its weight and the scale.
-  double grad_output_of(int64_t row) const {
-    return request_.grad_outputs == nullptr ? request_.grad_output : request_.grad_outputs[row];
-  }
-  double slope_of(int64_t row) const { return weight_of(row) * request_.scale * grad_output_of(row); }
-  // Rows that add nothing are left out of products, where a 0 times what they hold may be a NaN.
-  void choose_rows() {
-    for (int64_t row = 0; row < request_.rows; ++row) {
-      if (request_.row_mask != nullptr && request_.row_mask[row] == 0) continue;
-      if (weight_of(row) * request_.scale == 0) continue;
-      rows_.push_back(row);
-      still_ = still_ || slope_of(row) == 0;
-    }
-  }
-
-  bool left_out() const { return static_cast<int64_t>(rows_.size()) != request_.rows; }
-  bool copies_hidden() const { return left_out() || (still_ && request_.weights_gradient != nullptr); }
   bool has_teacher_chunk() const {
-    return request_.teacher.hidden != nullptr || (request_.teacher_logits != nullptr && left_out());
+    return has_linear_teacher() || (request_.teacher_logits != nullptr && rows_.any_left_out());
   }
 
   void expect_products() {
-    const int64_t rows = static_cast<int64_t>(rows_.size());
-    product_.expect(rows, columns_, width_);
-    if (request_.teacher.hidden != nullptr) product_.expect(rows, columns_, request_.teacher.width);
-    if (request_.hidden_gradient != nullptr) product_.expect(rows, width_, columns_);
-    if (request_.weights_gradient != nullptr) product_.expect(columns_, width_, rows);
+    product_.expect(rows_.count(), columns_, width_);
+    if (has_linear_teacher()) product_.expect(rows_.count(), columns_, request_.teacher.width);
+    if (request_.hidden_gradient != nullptr) product_.expect(rows_.count(), width_, columns_);
+    if (request_.weights_gradient != nullptr) product_.expect(columns_, width_, rows_.count());
   }
 
   // What is held whatever the chunk.
   int64_t fixed_bytes() const {
-    const int64_t rows = static_cast<int64_t>(rows_.size());
-    const int64_t threads = std::min<int64_t>(std::max(1, ThreadPool::instance().thread_count()), rows);
+    const int64_t threads = std::min<int64_t>(std::max(1, ThreadPool::instance().thread_count()), rows_.count());
     const int64_t rows_of_threads = threads * kRowsOfThread * columns_ * static_cast<int64_t>(sizeof(T));
     const int64_t sums = request_.bias_gradient == nullptr ? 0 : columns_ * static_cast<int64_t>(sizeof(double));
-    return product_.bytes() + rows_of_threads + sums +
-           request_.rows * static_cast<int64_t>(sizeof(double) + sizeof(int64_t));
+    return product_.bytes() + rows_of_threads + sums + rows_.bytes();
   }
 
   int64_t bytes_of_row() const {
     int64_t elements = columns_;
     if (has_teacher_chunk()) elements += columns_;
     if (copies_hidden()) elements += width_;
-    if (request_.teacher.hidden != nullptr && left_out()) elements += request_.teacher.width;
-    // Its value, twice, its weight, its slope and its label.
-    return elements * static_cast<int64_t>(sizeof(T)) + 5 * static_cast<int64_t>(sizeof(double));
+    if (has_linear_teacher() && rows_.any_left_out()) elements += request_.teacher.width;
+    return elements * static_cast<int64_t>(sizeof(T)) + LinearRows::kBytesOfRow;
   }
 
   void reserve(int64_t rows) {
-    chunk_rows_ = rows;
     logits_ = logits_memory_.template reserve<T>(rows * columns_);
     if (has_teacher_chunk()) teacher_ = teacher_memory_.template reserve<T>(rows * columns_);
     if (copies_hidden()) hidden_ = hidden_memory_.template reserve<T>(rows * width_);
-    if (request_.teacher.hidden != nullptr && left_out()) {
+    if (has_linear_teacher() && rows_.any_left_out()) {
       teacher_hidden_ = teacher_hidden_memory_.template reserve<T>(rows * request_.teacher.width);
     }
-    row_values_.resize(static_cast<size_t>(rows));
-    row_weights_.resize(static_cast<size_t>(rows));
-    row_slopes_.resize(static_cast<size_t>(rows));
-    labels_.resize(static_cast<size_t>(request_.labels == nullptr ? 0 : rows));
   }
 
   // The gradients of what no row changes.
   void clear_gradients() {
-    if (request_.hidden_gradient != nullptr && left_out()) {
+    if (request_.hidden_gradient != nullptr && rows_.any_left_out()) {
       std::memset(request_.hidden_gradient, 0, static_cast<size_t>(request_.rows * width_) * sizeof(T));
     }
-    if (request_.weights_gradient != nullptr && rows_.empty()) {
+    if (request_.weights_gradient != nullptr && rows_.count() == 0) {
       std::memset(request_.weights_gradient, 0, static_cast<size_t>(columns_ * width_) * sizeof(T));
     }
     if (request_.bias_gradient != nullptr) bias_sums_.assign(static_cast<size_t>(columns_), 0.0);
   }
 
   // Rows of the chunk side by side: where they lie, or copied where some between them are left out.
-  const T* gathered(const void* from, int64_t width, int64_t first, int64_t rows, bool copies, T* to) {
-    const T* const all = static_cast<const T*>(from);
-    if (!copies) return all + first * width;
-    for (int64_t i = 0; i < rows; ++i) {
-      const T* const row = all + rows_[static_cast<size_t>(first + i)] * width;
-      std::copy(row, row + width, to + i * width);
-    }
+  const T* together(const void* from, int64_t width, int64_t first, bool copies, T* to) const {
+    if (!copies) return static_cast<const T*>(from) + first * width;
+    rows_.gather(from, width, to);
     return to;
   }
 
-  kullback_status run_chunk(int64_t first, int64_t rows, std::vector<double>& values) {
-    const T* const hidden = gathered(request_.student.hidden, width_, first, rows, copies_hidden(), hidden_);
+  kullback_status run_chunk(int64_t first, int64_t rows) {
+    rows_.begin_chunk(first, rows);
+    const T* const hidden = together(request_.student.hidden, width_, first, copies_hidden(), hidden_);
     make_logits(request_.student, hidden, rows, logits_);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t row = rows_[static_cast<size_t>(first + i)];
-      row_weights_[static_cast<size_t>(i)] = weight_of(row);
-      row_slopes_[static_cast<size_t>(i)] = grad_output_of(row);
-      if (request_.labels != nullptr) labels_[static_cast<size_t>(i)] = request_.labels[row];
-    }
-    const kullback_status status = request_.labels != nullptr ? compare_labels(rows) : compare(first, rows);
+    const kullback_status status = request_.labels != nullptr ? compare_labels() : compare(first, rows);
     if (status != KULLBACK_OK) return status;
-    for (int64_t i = 0; i < rows; ++i) {
-      values[static_cast<size_t>(rows_[static_cast<size_t>(first + i)])] = row_values_[static_cast<size_t>(i)];
-    }
-    if (differentiates()) differentiate(first, rows, hidden);
+    rows_.end_chunk();
+    if (rows_.differentiates()) differentiate(first, rows, hidden);
     return KULLBACK_OK;
   }
 
@@ -186,56 +145,20 @@ class LinearSoftmaxDivergence {
 
   kullback_status compare(int64_t first, int64_t rows) {
     const T* teacher = teacher_;
-    if (request_.teacher.hidden != nullptr) {
+    if (has_linear_teacher()) {
       const T* const hidden =
-          gathered(request_.teacher.hidden, request_.teacher.width, first, rows, left_out(), teacher_hidden_);
+          together(request_.teacher.hidden, request_.teacher.width, first, rows_.any_left_out(), teacher_hidden_);
       make_logits(request_.teacher, hidden, rows, teacher_);
     } else {
-      teacher = gathered(request_.teacher_logits, columns_, first, rows, left_out(), teacher_);
+      teacher = together(request_.teacher_logits, columns_, first, rows_.any_left_out(), teacher_);
     }
-    double unused = 0;
-    kullback_softmax_divergence_request request = {};
-    request.dtype = request_.dtype;
-    request.divergence = request_.divergence;
-    request.parameter = request_.parameter;
-    request.rows = rows;
-    request.columns = request.student_stride = request.teacher_stride = columns_;
-    request.student = logits_;
-    request.teacher = teacher;
-    request.student_temperature = request_.student_temperature;
-    request.teacher_temperature = request_.teacher_temperature;
-    request.row_weights = row_weights_.data();
-    request.scale = request_.scale;
-    request.grad_outputs = row_slopes_.data();
-    request.value = &unused;
-    request.values = row_values_.data();
-    request.student_gradient = differentiates() ? logits_ : nullptr;
+    const kullback_softmax_divergence_request request = rows_.divergence(logits_, teacher);
     return softmax_divergence_cpu(&request, control_);
   }
 
-  // -log q, whose slopes are those of log q with the other sign.
-  kullback_status compare_labels(int64_t rows) {
-    for (int64_t i = 0; i < rows; ++i) {
-      const size_t row = static_cast<size_t>(i);
-      row_weights_[row] *= request_.scale;
-      row_slopes_[row] = row_slopes_[row] == 0 ? 0 : -row_slopes_[row] * row_weights_[row];
-    }
-    kullback_token_log_probs_request request = {};
-    request.dtype = request_.dtype;
-    request.rows = rows;
-    request.columns = request.stride = columns_;
-    request.temperature = request_.student_temperature;
-    request.logits = logits_;
-    request.tokens = labels_.data();
-    request.grad_outputs = row_slopes_.data();
-    request.log_probs = row_values_.data();
-    request.gradient = differentiates() ? logits_ : nullptr;
-    const kullback_status status = token_log_probs_cpu(&request, control_);
-    for (int64_t i = 0; i < rows; ++i) {
-      const size_t row = static_cast<size_t>(i);
-      row_values_[row] = (0 - row_values_[row]) * row_weights_[row];
-    }
-    return status;
+  kullback_status compare_labels() {
+    const kullback_token_log_probs_request request = rows_.log_probs(logits_);
+    return token_log_probs_cpu(&request, control_);
   }
 
   // Out of the logits' gradient, which has taken their place.
@@ -248,33 +171,19 @@ class LinearSoftmaxDivergence {
       });
     }
     if (request_.weights_gradient != nullptr) {
-      clear_still_rows(first, rows, hidden_);
+      rows_.clear_still(hidden_, width_);
       T* const gradient = static_cast<T*>(request_.weights_gradient);
       product_.multiply(columns_, width_, rows, {logits_, 1, columns_}, {hidden, 1, width_},
                         {first == 0 ? nullptr : gradient, width_}, SumOrder::kInAChain, gradient, width_);
     }
     if (request_.hidden_gradient != nullptr) {
-      T* const all = static_cast<T*>(request_.hidden_gradient);
       // The copies have done their work.
-      T* const gradient = left_out() ? hidden_ : all + first * width_;
+      T* const gradient = rows_.any_left_out() ? hidden_ : static_cast<T*>(request_.hidden_gradient) + first * width_;
       product_.multiply(rows, width_, columns_, {logits_, columns_, 1},
                         {static_cast<const T*>(request_.student.weights), 1, width_}, {nullptr, 0}, SumOrder::kInParts,
                         gradient, width_);
-      clear_still_rows(first, rows, gradient);
-      for (int64_t i = 0; left_out() && i < rows; ++i) {
-        const T* const row = gradient + i * width_;
-        std::copy(row, row + width_, all + rows_[static_cast<size_t>(first + i)] * width_);
-      }
-    }
-  }
-
-  // Zeros for the rows of a chunk's matrix whose gradient is 0 whatever they hold.
-  void clear_still_rows(int64_t first, int64_t rows, T* matrix) const {
-    if (!still_) return;
-    for (int64_t i = 0; i < rows; ++i) {
-      if (slope_of(rows_[static_cast<size_t>(first + i)]) == 0) {
-        std::fill(matrix + i * width_, matrix + (i + 1) * width_, T{0});
-      }
+      rows_.clear_still(gradient, width_);
+      if (rows_.any_left_out()) rows_.scatter(gradient, width_, request_.hidden_gradient);
     }
   }
 
@@ -284,14 +193,11 @@ class LinearSoftmaxDivergence {
   const Kernels<T>& kernels_;
   Stop stop_;
   MatrixProduct<T> product_;
-  std::vector<int64_t> rows_;  // those that count
-  bool still_ = false;         // whether some of them have no gradient
+  LinearRows rows_;
 
-  int64_t chunk_rows_ = 1;
+  // Of a chunk.
   Scratch logits_memory_, teacher_memory_, hidden_memory_, teacher_hidden_memory_;
   T *logits_ = nullptr, *teacher_ = nullptr, *hidden_ = nullptr, *teacher_hidden_ = nullptr;
-  std::vector<double> row_values_, row_weights_, row_slopes_;  // of the chunk
-  std::vector<int32_t> labels_;
   std::vector<double> bias_sums_;
 };
 

@@ -50,10 +50,13 @@ class WarpTeam {
     for (unsigned i = 0; i < kCount; ++i) values[i] = reduce_warp<Operation>(values[i]);
   }
 
-  // What `make` returns. A block computes it in one thread; in a warp, that would save nothing.
+  // What `make` returns. A block computes it in one thread; in a warp, that would save nothing. Nobody goes on to write
+  // what another still reads.
   template <class T, class Make>
   __device__ T from_leader(T*, const Make& make) {
-    return make();
+    const T made = make();
+    __syncwarp();
+    return made;
   }
 };
 
