@@ -336,11 +336,7 @@ for (const { backend, dtype, title } of implementations) {
       backend,
     } as const;
     const now = allOf(student, teacher, options);
-    same(
-      t,
-      (await linearSoftmaxDivergenceAsync(student, teacher, { ...options, ...everything })),
-      now,
-    );
+    same(t, await linearSoftmaxDivergenceAsync(student, teacher, { ...options, ...everything }), now);
     const out = {
       hidden: now.gradients.hidden.slice().fill(1),
       weights: now.gradients.weights.slice().fill(1),
