@@ -10,7 +10,7 @@ import { benchCuda, cudaDevice } from "./softmax-divergence-cuda.js";
 import { NoVisit, resultsOfVisit } from "./visit.js";
 
 const usage = `Usage: npm run bench -- softmax-divergence [options]
-       npm run bench -- f-divergence|token-log-probs [--quick] [--json]
+       npm run bench -- f-divergence|token-log-probs|linear-softmax-divergence [--quick] [--json]
 
 Options:
   --backend cpu|cuda   who is measured; cpu if left out
@@ -60,9 +60,9 @@ function sayTable(head: readonly string[], rows: string[][]): void {
 async function main(): Promise<number> {
   const { backend, from, help, save: keeps } = values;
   const [operation = ""] = positionals;
-  const onCpuAlone = operation === "f-divergence" || operation === "token-log-probs";
+  const onCpuAlone = Object.hasOwn(cpuBenches, operation);
   if (onCpuAlone && positionals.length === 1 && backend === "cpu" && !help && !keeps)
-    return benchOnCpu(operation);
+    return benchOnCpu(cpuBenches[operation as keyof typeof cpuBenches]);
   const right = positionals.length === 1 && positionals[0] === "softmax-divergence";
   const cuda = backend === "cuda";
   if (
@@ -104,20 +104,37 @@ async function mainCpu(): Promise<number> {
   return 0;
 }
 
-async function benchOnCpu(operation: "f-divergence" | "token-log-probs"): Promise<number> {
-  say(`${formatBackendInfo(backendInfo())}\n`);
-  let results: unknown;
-  if (operation === "f-divergence") {
+/** A table's rows, with the results that they were made of. */
+interface Measured {
+  head: readonly string[];
+  rows: string[][];
+  results: unknown;
+}
+
+/** Operations that are measured on the CPU alone. */
+const cpuBenches = {
+  "f-divergence": async (): Promise<Measured> => {
     const { benchFDivergence, fDivergenceHead, fDivergenceRow } = await import("./f-divergence.js");
-    const times = await benchFDivergence(values.quick);
-    sayTable(fDivergenceHead, times.map(fDivergenceRow));
-    results = times;
-  } else {
+    const results = await benchFDivergence(values.quick);
+    return { head: fDivergenceHead, rows: results.map(fDivergenceRow), results };
+  },
+  "token-log-probs": async (): Promise<Measured> => {
     const { benchTokenLogProbs, tokenLogProbsHead, tokenLogProbsRow } = await import("./token-log-probs.js");
-    const times = await benchTokenLogProbs(values.quick);
-    sayTable(tokenLogProbsHead, times.map(tokenLogProbsRow));
-    results = times;
-  }
+    const results = await benchTokenLogProbs(values.quick);
+    return { head: tokenLogProbsHead, rows: results.map(tokenLogProbsRow), results };
+  },
+  "linear-softmax-divergence": async (): Promise<Measured> => {
+    const { benchLinearSoftmaxDivergence, linearHead, linearRow } =
+      await import("./linear-softmax-divergence.js");
+    const results = await benchLinearSoftmaxDivergence(values.quick);
+    return { head: linearHead, rows: results.map(linearRow), results };
+  },
+};
+
+async function benchOnCpu(bench: () => Promise<Measured>): Promise<number> {
+  say(`${formatBackendInfo(backendInfo())}\n`);
+  const { head, rows, results } = await bench();
+  sayTable(head, rows);
   if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   return 0;
 }

@@ -51,6 +51,21 @@ export {
   type FDivergenceOutputs,
   type FDivergenceResult,
 } from "./f-divergence.js";
+export type { LinearArgument, LinearLogits, LinearOptions } from "./linear.js";
+export {
+  linearCrossEntropy,
+  linearCrossEntropyAsync,
+  type LinearCrossEntropyAsyncOptions,
+  type LinearCrossEntropyOptions,
+  type LinearCrossEntropyResult,
+} from "./linear-cross-entropy.js";
+export {
+  linearSoftmaxDivergence,
+  linearSoftmaxDivergenceAsync,
+  type LinearSoftmaxDivergenceAsyncOptions,
+  type LinearSoftmaxDivergenceOptions,
+  type LinearSoftmaxDivergenceResult,
+} from "./linear-softmax-divergence.js";
 export {
   softmaxDivergence,
   softmaxDivergenceAsync,

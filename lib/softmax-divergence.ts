@@ -6,13 +6,9 @@ import {
   numbersLike,
   outputArray,
   requireDisjoint,
-  requireMask,
-  requirePerRow,
   type NumericArray,
   type StoredArray,
-  type PerRow,
   type RowData,
-  type RowMask,
   type Rows,
 } from "./arrays.js";
 import type { Asked, Fresh, Reduced } from "./asked.js";
@@ -28,7 +24,15 @@ import type { DeviceArray } from "./device-array.js";
 import { divergenceOptionNames, resolveDivergence, type DivergenceOptions } from "./divergence.js";
 import { OptionError } from "./errors.js";
 import { callLater, callNow, type Steps } from "./operation.js";
-import { requireNumber, requireOneOf, requireOptions, requireSubset } from "./options.js";
+import { requireOptions, requireSubset } from "./options.js";
+import {
+  reductionOptionNames,
+  requireFactors,
+  requireFiniteWeights,
+  scaleOf,
+  type Reduction,
+  type ReductionOptions,
+} from "./reduction.js";
 import { requireSides, sideOptionNames, sides, type Side, type SideOptions } from "./softmax-sides.js";
 import { requireNoTopK, requireTopK, type TopKRows } from "./softmax-top-k.js";
 import { chooseForPlace, disposeFresh, outputTensor, requireOnePlace } from "./tensors.js";
@@ -37,8 +41,6 @@ export type { Side, SideOptions } from "./softmax-sides.js";
 export type { TopKRows } from "./softmax-top-k.js";
 
 const outNames = ["student", "teacher", "values"] as const;
-const reductions = ["none", "sum", "mean"] as const;
-const temperatureScalings = ["none", "squared"] as const;
 const statisticNames = [
   "divergence",
   "studentLogSumExp",
@@ -69,34 +71,9 @@ export interface SoftmaxStatistics {
 }
 
 /** Options of {@link softmaxDivergence}. */
-export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions {
-  /**
-   * `"squared"` multiplies value and gradients by the product of the two temperatures (Hinton's T²), which keeps the
-   * gradients' size as the temperature rises. Default `"none"`.
-   */
-  temperatureScaling?: "none" | "squared";
-  /**
-   * - `"mean"` (default): `value`, the sum over rows divided by `divisor`
-   * - `"sum"`: `value`, the sum over rows
-   * - `"none"`: `values`, one a row
-   */
-  reduction?: "none" | "sum" | "mean";
-  /**
-   * What `"mean"` divides by; greater than 0. Default: the number of rows that `rowMask` leaves in, whatever their
-   * weights; without any such row the mean is 0. Not allowed with the other reductions.
-   */
-  divisor?: number;
-  /** A finite factor for each row's divergence and gradients. A weight of 0 gives exactly 0. Default: 1 for all. */
-  rowWeights?: PerRow;
-  /** Which rows count. The others are not read; their values, gradients and statistics are 0. Default: all. */
-  rowMask?: RowMask;
+export interface SoftmaxDivergenceOptions extends DivergenceOptions, SideOptions, ReductionOptions {
   /** Which arguments' gradients to compute. Default: none. */
   gradients?: readonly Side[];
-  /**
-   * The derivative of what is being minimised by this result, which multiplies the gradients: a number, or one a row.
-   * Default 1.
-   */
-  gradOutput?: number | PerRow;
   /**
    * Adds the gradients to what `out.student` and `out.teacher` hold, rounded once; what is masked, padding or has weight
    * 0 stays as it is, to the bit. An asynchronous call adds to what they hold as it is called: until it has ended, leave
@@ -151,13 +128,8 @@ export type SoftmaxDivergenceResult<
 export const softmaxDivergenceOptionNames = [
   ...divergenceOptionNames,
   ...sideOptionNames,
-  "temperatureScaling",
-  "reduction",
-  "divisor",
-  "rowWeights",
-  "rowMask",
+  ...reductionOptionNames,
   "gradients",
-  "gradOutput",
   "accumulate",
   "statistics",
   "out",
@@ -219,7 +191,7 @@ export async function softmaxDivergenceAsync<
 interface Call {
   request: SoftmaxDivergenceRequest;
   backend: Backend;
-  reduction: "none" | "sum" | "mean";
+  reduction: Reduction;
   /** Of the divergence: what the request's scale begins with. */
   factor: number;
   /** What gradients look like: the caller's arrays for them, or else the arguments. */
@@ -241,10 +213,9 @@ function toCall(studentRows: AnyRows, teacherRows: AnyRows, options: SoftmaxDive
     student: out?.student ?? studentRows.data,
     teacher: out?.teacher ?? teacherRows.data,
   };
-  requireOneOf("options.reduction", reduction, reductions);
   const factor = request.scale;
-  request.scale *= scaleOf(request, options, reduction);
-  requireFiniteWeights(request);
+  request.scale *= scaleOf(request, options, request.student.temperature * request.teacher.temperature);
+  requireFiniteWeights(request.rowWeights, request.scale);
   const [student, teacher] = [request.student.logits, request.teacher.logits];
   const onDevice =
     isDeviceTensor(student) || isDeviceTensor(teacher)
@@ -283,65 +254,19 @@ function toRequest(
   const checked = requireSides(studentRows, teacherRows, options);
   const { rows } = checked;
   const { divergence, parameter, factor } = resolveDivergence(options);
-  const { gradOutput = 1, rowWeights, rowMask } = options;
-  const oneGradOutput = typeof gradOutput === "number";
-  const mask = rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows);
+  const factors = requireFactors(options, rows);
   if (options.teacher !== "topK") requireNoTopK(teacherRows, options);
   return {
     divergence,
     parameter,
     ...checked,
     topK:
-      options.teacher === "topK" ? requireTopK(teacherRows, options, divergence, checked, mask) : undefined,
-    rowWeights:
-      rowWeights === undefined
-        ? undefined
-        : requirePerRow("options.rowWeights", rowWeights, rows, { finite: true }),
-    rowMask: mask,
+      options.teacher === "topK"
+        ? requireTopK(teacherRows, options, divergence, checked, factors.rowMask)
+        : undefined,
+    ...factors,
     scale: factor,
-    gradOutput: oneGradOutput ? gradOutput : 1,
-    gradOutputs: oneGradOutput
-      ? undefined
-      : requirePerRow("options.gradOutput", gradOutput, rows, { finite: false, orNumber: true }),
   };
-}
-
-// What every row's divergence is multiplied by.
-function scaleOf(
-  request: SoftmaxDivergenceRequest,
-  options: SoftmaxDivergenceOptions,
-  reduction: "none" | "sum" | "mean",
-): number {
-  const { temperatureScaling = "none", divisor } = options;
-  requireOneOf("options.temperatureScaling", temperatureScaling, temperatureScalings);
-  const squared =
-    temperatureScaling === "squared" ? request.student.temperature * request.teacher.temperature : 1;
-  if (reduction !== "mean") {
-    if (divisor !== undefined) {
-      throw new OptionError(`options.divisor goes with reduction "mean"; the reduction is "${reduction}"`);
-    }
-    return squared;
-  }
-  if (divisor !== undefined) {
-    const scale = squared / requireNumber("options.divisor", divisor, true);
-    if (Number.isFinite(scale)) return scale;
-    throw new OptionError(
-      `options.divisor is ${divisor}; it is too small for what it divides to be a number`,
-    );
-  }
-  const counted = request.rowMask ? request.rowMask.reduce((sum, counts) => sum + counts, 0) : request.rows;
-  return counted === 0 ? 0 : squared / counted;
-}
-
-function requireFiniteWeights({ rowWeights, scale }: SoftmaxDivergenceRequest): void {
-  const wrong = Number.isFinite(scale)
-    ? (rowWeights?.findIndex((weight) => !Number.isFinite(weight * scale)) ?? -1)
-    : -1;
-  if (wrong < 0) return;
-  throw new OptionError(
-    `options.rowWeights[${wrong}] is ${rowWeights?.[wrong]}; multiplied by the scale of the reduction and of the ` +
-      `temperatures, ${scale}, it must be a finite number`,
-  );
 }
 
 // The names of what belongs to a side: joining strings would cost a call of a few rows more than its arithmetic.
@@ -354,7 +279,7 @@ const namesOf = {
 function writeInto(
   request: SoftmaxDivergenceRequest,
   options: SoftmaxDivergenceOptions,
-  reduction: "none" | "sum" | "mean",
+  reduction: Reduction,
 ): void {
   const { rows } = request;
   const { gradients = [], statistics = [], out: given = {}, accumulate = false } = options;

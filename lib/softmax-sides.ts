@@ -167,7 +167,8 @@ function columnsOf(student: number, teacher: number, vocabSize: number | undefin
   return vocabSize;
 }
 
-function temperaturesOf(temperature: number | { student: number; teacher: number }): [number, number] {
+/** The student's and the teacher's temperature, checked. */
+export function temperaturesOf(temperature: number | { student: number; teacher: number }): [number, number] {
   if (typeof temperature !== "object" || temperature === null) {
     requireTemperature("options.temperature", temperature);
     return [temperature, temperature];
@@ -178,7 +179,8 @@ function temperaturesOf(temperature: number | { student: number; teacher: number
   return [student, teacher];
 }
 
-function requireTemperature(name: string, temperature: number): void {
+/** Checks a temperature. */
+export function requireTemperature(name: string, temperature: number): void {
   requireNumber(name, temperature, true);
   // The reciprocal must be a number of either element type, with room for the logits that it multiplies.
   if (temperature < 1e-30 || temperature > 1e30) {

@@ -1,9 +1,7 @@
 // tokenLogProbs: what users import. Types, documentation and checks; the arithmetic is the backends'.
-import { types } from "node:util";
 import {
   describe,
   outputArray,
-  requireAttached,
   requireDisjoint,
   requireMask,
   requirePerRow,
@@ -25,13 +23,14 @@ import {
   type TokenLogProbsRequest,
 } from "./backend/table.js";
 import type { DeviceArray } from "./device-array.js";
-import { DtypeError, OptionError, ShapeError } from "./errors.js";
+import { OptionError } from "./errors.js";
 import { callLater, callNow, type Steps } from "./operation.js";
-import { requireNumber, requireOneOf, requireOptions, requireSubset } from "./options.js";
+import { requireOneOf, requireOptions, requireSubset } from "./options.js";
+import { requireTemperature } from "./softmax-sides.js";
 import { chooseForPlace, outputTensor, requireOnePlace } from "./tensors.js";
+import { tokensOf, type Tokens } from "./tokens.js";
 
-/** A token for each row: the index of one of its columns. */
-export type Tokens = Int32Array | Uint32Array | readonly number[];
+export type { Tokens } from "./tokens.js";
 
 const statisticNames = ["entropy", "logSumExp"] as const;
 const gradientNames = ["logits"] as const;
@@ -208,11 +207,7 @@ function toRequest(logits: Logits, tokens: Tokens, options: TokenLogProbsOptions
   requireFullWidth("logits", dtype);
   const columns = columnsOf(stride, options.vocabSize);
   const { temperature = 1, rowMask, ignoreIndex } = options;
-  requireNumber("options.temperature", temperature, true);
-  // The reciprocal must be a number of either element type, with room for the logits that it multiplies.
-  if (temperature < 1e-30 || temperature > 1e30) {
-    throw new OptionError(`options.temperature is ${temperature}; it must be from 1e-30 to 1e30`);
-  }
+  requireTemperature("options.temperature", temperature);
   const mask = rowMask === undefined ? undefined : requireMask("options.rowMask", rowMask, rows);
   const [gradOutput, gradOutputs] = factorOf("gradOutput", options.gradOutput, 1, rows);
   const [entropyGradOutput, entropyGradOutputs] = factorOf(
@@ -234,7 +229,7 @@ function toRequest(logits: Logits, tokens: Tokens, options: TokenLogProbsOptions
     stride,
     logits: data,
     temperature,
-    ...tokensOf(tokens, rows, columns, mask, ignoreIndex),
+    ...tokensOf("tokens", tokens, rows, columns, mask, ignoreIndex),
     ...referenceOf(options, rows),
     gradOutput,
     gradOutputs,
@@ -263,46 +258,6 @@ function factorOf(
 ): [one: number, perRow: Float64Array | undefined] {
   if (factor === undefined || typeof factor === "number") return [factor ?? byDefault, undefined];
   return [byDefault, requirePerRow(`options.${name}`, factor, rows, { finite: false, orNumber: true })];
-}
-
-/** The tokens, and the rows that are left in by the mask and by `ignoreIndex`. */
-function tokensOf(
-  given: Tokens,
-  rows: number,
-  columns: number,
-  rowMask: Uint8Array | undefined,
-  ignoreIndex: number | undefined,
-): { tokens: Int32Array; rowMask: Uint8Array | undefined } {
-  if (ignoreIndex !== undefined && !Number.isSafeInteger(ignoreIndex)) {
-    throw new OptionError(`options.ignoreIndex is ${describe(ignoreIndex)}; it must be an integer`);
-  }
-  if (!types.isInt32Array(given) && !types.isUint32Array(given) && !Array.isArray(given)) {
-    throw new DtypeError(
-      `tokens is ${describe(given)}; it must be an Int32Array, a Uint32Array or an array of integers, one per row`,
-    );
-  }
-  if (given.length !== rows) {
-    if (ArrayBuffer.isView(given)) requireAttached("tokens", given);
-    throw new ShapeError(`tokens has ${given.length} elements; it must have ${rows}, one per row`);
-  }
-  const tokens = new Int32Array(rows);
-  let mask = rowMask;
-  for (let row = 0; row < rows; row++) {
-    const token = given[row] as number;
-    if (mask?.[row] === 0) continue;
-    if (ignoreIndex !== undefined && token === ignoreIndex) {
-      mask ??= new Uint8Array(rows).fill(1);
-      mask[row] = 0;
-      continue;
-    }
-    if (!Number.isInteger(token) || token < 0 || token >= columns) {
-      throw new OptionError(
-        `tokens[${row}] is ${describe(token)}; it must be an integer from 0 to ${columns - 1}, a column of row ${row}`,
-      );
-    }
-    tokens[row] = token;
-  }
-  return { tokens, rowMask: mask };
 }
 
 function referenceOf(

@@ -18,6 +18,7 @@ const programs = [
   { source: "test/native/softmax_divergence_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_top_k_cuda_driver.cc", backend: true },
   { source: "test/native/token_log_probs_cuda_driver.cc", backend: true },
+  { source: "test/native/linear_softmax_divergence_cuda_driver.cc", backend: true },
   { source: "test/native/softmax_divergence_cuda_bench.cc", backend: true },
 ];
 const common = [

@@ -36,7 +36,7 @@ expectErrors([
 
 const names =
   "divergence, alpha, beta, lambda, normalized, teacher, tail, temperature, logPrior, broadcast, vocabSize, " +
-  "temperatureScaling, reduction, divisor, rowWeights, rowMask, gradients, gradOutput, accumulate, statistics, out, " +
+  "temperatureScaling, reduction, divisor, rowWeights, rowMask, gradOutput, gradients, accumulate, statistics, out, " +
   "backend, device";
 
 test("an unknown option is an error that lists the known ones, which of the asynchronous form are one more", async (t) => {

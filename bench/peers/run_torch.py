@@ -1,8 +1,9 @@
 """torch as a peer, on its CPU or on CUDA: `run_torch.py cpu <threads>`, `run_torch.py cuda`. It needs no Node.
 
-Prints who it is, then reads lines "rows columns repetitions" and answers each with one line of JSON: the median
+Prints who it is, then reads lines "rows columns repetitions" or "rows columns repetitions width" and answers each with one line of JSON: the median
 milliseconds of value and gradient of KL(teacher || student), batchmean, as its users write it: log_softmax twice,
-kl_div, backward. On CUDA also under torch.compile, and with Liger's kernel for kl_div where liger_kernel can be
+kl_div, backward. With a width the student's logits are F.linear of hidden states of that width and a matrix, both with
+gradients. On CUDA also under torch.compile, and with Liger's kernel for kl_div where liger_kernel can be
 imported. What is not there is under "missing", what does not run or computes something else under "failed".
 """
 
@@ -58,40 +59,47 @@ def contenders():
     return losses
 
 
-def once(loss_of, student, teacher):
-    """The loss, and the milliseconds of it and its gradient."""
-    student.grad = None
+def once(loss_of, leaves, logits, teacher):
+    """The loss, and the milliseconds of it and its gradients."""
+    for leaf in leaves:
+        leaf.grad = None
     if not on_cuda:
         start = time.perf_counter()
-        loss = loss_of(student, teacher)
+        loss = loss_of(logits(), teacher)
         loss.backward()
         return loss, 1000 * (time.perf_counter() - start)
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
-    loss = loss_of(student, teacher)
+    loss = loss_of(logits(), teacher)
     loss.backward()
     end.record()
     end.synchronize()
     return loss, begin.elapsed_time(end)
 
 
-def measure(rows, columns, repetitions):
+def measure(rows, columns, repetitions, width=None):
     milliseconds, failed = {}, {}
     teacher = torch.randn(rows, columns, device=device) * 3
-    student = (teacher + torch.randn(rows, columns, device=device)).requires_grad_(True)
+    if width is None:
+        leaves = [(teacher + torch.randn(rows, columns, device=device)).requires_grad_(True)]
+        logits = lambda: leaves[0]
+    else:
+        leaves = [torch.randn(n, width, device=device).div_(m).requires_grad_(True) for n, m in ((rows, 1), (columns, width**0.5))]
+        logits = lambda: F.linear(*leaves)
     expected = None
     for name, loss_of in contenders().items():
         try:
-            value = once(loss_of, student, teacher)[0].item()
+            value = once(loss_of, leaves, logits, teacher)[0].item()
             expected = value if expected is None else expected
             if not abs(value - expected) <= 1e-3 * abs(expected):
                 raise ArithmeticError(f"computes {value}, where eager says {expected}")
             if on_cuda:
-                once(loss_of, student, teacher)
-            milliseconds[name] = statistics.median(once(loss_of, student, teacher)[1] for _ in range(repetitions))
+                once(loss_of, leaves, logits, teacher)
+            milliseconds[name] = statistics.median(once(loss_of, leaves, logits, teacher)[1] for _ in range(repetitions))
         except Exception as error:
             failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
-        student.grad = None
+        for leaf in leaves:
+            leaf.grad = None
         if on_cuda:
             torch.cuda.empty_cache()
     return {"rows": rows, "columns": columns, "milliseconds": milliseconds, "failed": failed}
@@ -105,8 +113,8 @@ say(
     }
 )
 for line in sys.stdin:
-    rows, columns, repetitions = map(int, line.split())
+    rows, columns, repetitions, *width = map(int, line.split())
     try:
-        say(measure(rows, columns, repetitions))
+        say(measure(rows, columns, repetitions, *width))
     except Exception as error:  # too large for the device's memory
         say({"rows": rows, "columns": columns, "milliseconds": {}, "failed": {"torch": f"{type(error).__name__}: {error}".splitlines()[0]}})

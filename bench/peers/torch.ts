@@ -67,10 +67,12 @@ export class Torch {
     return new Torch(child, lines, ended, JSON.parse(hello) as TorchIntroduction);
   }
 
-  /** Throws where the process has ended. */
-  async measure(rows: number, columns: number, repetitions: number): Promise<TorchTimes> {
+  /** Throws where the process has ended. With a width, logits are made of hidden states. */
+  async measure(rows: number, columns: number, repetitions: number, width?: number): Promise<TorchTimes> {
     const answer = nextLine(this.lines, this.ended);
-    this.child.stdin.write(`${rows} ${columns} ${repetitions}\n`);
+    this.child.stdin.write(
+      `${[rows, columns, repetitions, ...(width === undefined ? [] : [width])].join(" ")}\n`,
+    );
     const line = await answer;
     if (line === undefined) throw new Error(`torch ended at ${rows} x ${columns}`);
     return JSON.parse(line) as TorchTimes;

@@ -83,11 +83,44 @@ export type TokenLogProbsArguments = [
   estimates: Float64Array | undefined,
 ];
 
+type LinearSideArguments = [
+  width: number,
+  hidden: StoredArray,
+  weights: StoredArray,
+  bias: StoredArray | undefined,
+];
+
+/** native/addon/linear_softmax_divergence.cc, read_request */
+export type LinearSoftmaxDivergenceArguments = [
+  device: number,
+  dtype: number,
+  divergence: number,
+  parameter: number,
+  rows: number,
+  columns: number,
+  studentTemperature: number,
+  teacherTemperature: number,
+  scale: number,
+  gradOutput: number,
+  memoryBudget: number,
+  ...student: LinearSideArguments,
+  ...teacher:
+    [kind: 0, ...side: LinearSideArguments] | [kind: 1, logits: StoredArray] | [kind: 2, labels: Int32Array],
+  hiddenGradient: StoredArray | undefined,
+  weightsGradient: StoredArray | undefined,
+  biasGradient: StoredArray | undefined,
+  rowWeights: Float64Array | undefined,
+  rowMask: Uint8Array | undefined,
+  gradOutputs: Float64Array | undefined,
+  values: Float64Array | undefined,
+];
+
 /** By operation: what it is called with, now and as a job. */
 export interface NativeArguments {
   softmaxDivergence: SoftmaxDivergenceArguments;
   fDivergence: FDivergenceArguments;
   tokenLogProbs: TokenLogProbsArguments;
+  linearSoftmaxDivergence: LinearSoftmaxDivergenceArguments;
 }
 
 /** The pair of functions of each operation; the second returns a function that cancels. */
@@ -111,6 +144,7 @@ export const jobStatus = {
   unsupported: 3,
   deviceError: 4,
   badValues: 5,
+  smallBudget: 6,
 } as const;
 
 declare const opaque: unique symbol;
@@ -181,5 +215,23 @@ export interface Addon extends NativeOperations {
   useInstructionSet(name: string): void;
   /** For benches: reads two arrays, and writes their sum where there is a third. */
   memoryLimit(length: number, first: Float32Array, second: Float32Array, sum: Float32Array | undefined): void;
+  /**
+   * For tests and benches: c = a b, or c + a b where `added`; `chained`: in one chain of additions. a is [rows, depth] where
+   * `aAlongDepth`, else [depth, rows]; b is [columns, depth] where `bAlongDepth`, else [depth, columns].
+   */
+  matrixProduct(
+    instructionSet: string | undefined,
+    dtype: number,
+    chained: number,
+    added: number,
+    aAlongDepth: number,
+    bAlongDepth: number,
+    rows: number,
+    columns: number,
+    depth: number,
+    a: StoredArray,
+    b: StoredArray,
+    c: StoredArray,
+  ): void;
   elementary(instructionSet: string, name: number, length: number, from: StoredArray, to: StoredArray): void;
 }

@@ -7,6 +7,7 @@ import { mainTensorOf, positionsOf, sharedMemory } from "./positions.js";
 import {
   isDeviceTensor,
   outputsLost as lost,
+  smallBudget,
   type Backend,
   type HostSoftmaxDivergenceRequest,
   type Operation,
@@ -26,15 +27,14 @@ export function cudaBackend(addon: Addon, onError: (error: CudaError) => void): 
 
 /** The code of an input's numbers being wrong. */
 const badValues = "ERR_KULLBACK_BAD_VALUES";
+/** The code of a memory budget being too small; the message is the least that would do. */
+const tooLittle = "ERR_KULLBACK_SMALL_BUDGET";
 
 function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: CudaError) => void): Backend {
   const operation = <Name extends OperationName>(operationName: Name): Operation<Name> => {
     const now = addon[operationName] as (...args: unknown[]) => number;
     const later = addon[`${operationName}Async`] as (...args: unknown[]) => () => void;
-    const explained = (request: Requests[Name]) => (error: unknown) =>
-      isBadValues(error) && operationName === "softmaxDivergence"
-        ? badTeacher(request as Requests["softmaxDivergence"], error)
-        : error;
+    const explained = (request: Requests[Name]) => (error: unknown) => explain(operationName, request, error);
     const positions = (request: Requests[Name]): readonly unknown[] =>
       positionsOf[operationName](name === "cpu" ? cpuDevice : (request.device ?? 0), request);
     return {
@@ -55,10 +55,21 @@ function nativeBackend(name: "cpu" | "cuda", addon: Addon, onError: (error: Cuda
     ...operation("softmaxDivergence"),
     ...operation("fDivergence"),
     ...operation("tokenLogProbs"),
+    ...operation("linearSoftmaxDivergence"),
   };
 }
 
-const isBadValues = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === badValues;
+/** What a backend refuses for its numbers, in the caller's words. */
+function explain(name: OperationName, request: Requests[OperationName], error: unknown): unknown {
+  const { code, message } = error as { code?: unknown; message: string };
+  if (code === badValues && name === "softmaxDivergence") {
+    return badTeacher(request as Requests["softmaxDivergence"], error);
+  }
+  if (code === tooLittle) {
+    return smallBudget(request as Requests["linearSoftmaxDivergence"], Number(message));
+  }
+  return error;
+}
 
 /** Says which numbers of the teacher's a backend refused, where the call throws that it did. */
 function badTeacher(request: Requests["softmaxDivergence"], error: unknown): unknown {
@@ -88,7 +99,7 @@ export function translated<T>(
     const { message } = error as Error;
     // The one check of the options that only addresses can make.
     if (code === "ERR_KULLBACK_OPTION") throw new OptionError(sharedMemory(message));
-    if (code === badValues) throw explain(error);
+    if (code === badValues || code === tooLittle) throw explain(error);
     if (code !== "ERR_KULLBACK_CUDA") throw new KullbackError(code, message, { cause: error });
     throw reported(new CudaError(message), onError);
   }
@@ -117,7 +128,7 @@ export function runJob(
           ignoreAbort();
           if (signal?.aborted) reject(signal.reason);
           else if (status === jobStatus.deviceError) reject(reported(new CudaError(text), onError));
-          else if (status !== jobStatus.ok) reject(explain(jobError(status, text)));
+          else if (status !== jobStatus.ok) reject(explain(jobError(status, value, text)));
           else if (outputsLost) reject(lost());
           else resolve(value);
         }),
@@ -132,7 +143,8 @@ export function runJob(
   });
 }
 
-function jobError(status: number, text: string): KullbackError {
+function jobError(status: number, value: number, text: string): KullbackError {
+  if (status === jobStatus.smallBudget) return new KullbackError(tooLittle, String(value));
   if (status === jobStatus.badValues) {
     return new KullbackError(badValues, "an input holds numbers that it must not hold");
   }

@@ -7,6 +7,8 @@ import {
   isDeviceTensor,
   softmaxDivergenceNames,
   tailNames,
+  type LinearRequestSide,
+  type LinearSoftmaxDivergenceRequest,
   type OperationName,
   type Requests,
   type Tensor,
@@ -93,13 +95,59 @@ export const positionsOf: {
     request.logSumExp,
     request.estimates,
   ],
+  linearSoftmaxDivergence: (device, request) => [
+    device,
+    dtypes.indexOf(request.dtype),
+    softmaxDivergenceNames.indexOf(request.divergence),
+    request.parameter,
+    request.rows,
+    request.columns,
+    request.studentTemperature,
+    request.teacherTemperature,
+    request.scale,
+    request.gradOutput,
+    request.memoryBudget,
+    ...linearSideOf(request.student),
+    ...teacherOf(request.teacher),
+    request.hiddenGradient,
+    request.weightsGradient,
+    request.biasGradient,
+    request.rowWeights,
+    request.rowMask,
+    request.gradOutputs,
+    request.values,
+  ],
 };
+
+/** Which teacher, and what it consists of. */
+function teacherOf(
+  teacher: LinearSoftmaxDivergenceRequest["teacher"],
+):
+  | [kind: 0, ...side: ReturnType<typeof linearSideOf>]
+  | [kind: 1, logits: StoredArray]
+  | [kind: 2, labels: Int32Array] {
+  if ("hidden" in teacher) return [0, ...linearSideOf(teacher)];
+  return "logits" in teacher ? [1, teacher.logits] : [2, teacher.labels];
+}
+
+const linearSideOf = ({
+  width,
+  hidden,
+  weights,
+  bias,
+}: LinearRequestSide): [number, StoredArray, StoredArray, StoredArray | undefined] => [
+  width,
+  hidden,
+  weights,
+  bias,
+];
 
 /** The array by which an operation's arrays are known to be a device's. */
 export const mainTensorOf: { [Name in OperationName]: (request: Requests[Name]) => Tensor } = {
   softmaxDivergence: (request) => request.student.logits,
   fDivergence: (request) => request.logRatios,
   tokenLogProbs: (request) => request.logits,
+  linearSoftmaxDivergence: (request) => request.student.hidden,
 };
 
 /** What callers call the arrays that the addon names. */
@@ -116,6 +164,14 @@ const callersNames: Record<string, string> = {
   derivatives: "options.out.derivatives",
   valueGradients: "options.out.valueGradients",
   derivativeGradients: "options.out.derivativeGradients",
+  hidden: "hidden.data",
+  weights: "weights.data",
+  bias: "bias",
+  teacherLogits: "teacher.data",
+  labels: "labels",
+  hiddenGradient: "options.out.hidden",
+  weightsGradient: "options.out.weights",
+  biasGradient: "options.out.bias",
 };
 
 /** The addon's message about memory that two arrays share, in the caller's names. */

@@ -2,15 +2,18 @@
 import { setImmediate } from "node:timers/promises";
 import { OptionError } from "../errors.js";
 import { prepareFDivergence } from "../reference/f-divergence.js";
+import { leastMemory, prepareLinearSoftmaxDivergence } from "../reference/linear-softmax-divergence.js";
 import { improperProbabilities } from "../reference/softmax-divergence-probabilities.js";
 import { prepareSoftmaxDivergence } from "../reference/softmax-divergence.js";
 import { prepareTokenLogProbs } from "../reference/token-log-probs.js";
 import {
   outputsLost,
+  smallBudget,
   type Backend,
   type HostFDivergenceRequest,
   type HostSoftmaxDivergenceRequest,
   type HostTokenLogProbsRequest,
+  type LinearSoftmaxDivergenceRequest,
   type Operation,
   type OperationName,
   type Requests,
@@ -114,5 +117,17 @@ export const referenceBackend: Backend = {
     columns: ({ columns }) => columns,
     prepare: prepareTokenLogProbs,
     outputs: ["logProbs", "entropy", "logSumExp", "estimates", "logitsGradient"],
+  }),
+  ...operation<"linearSoftmaxDivergence", LinearSoftmaxDivergenceRequest>("linearSoftmaxDivergence", {
+    rows: ({ rows }) => rows,
+    columns: ({ columns, student }) => columns * student.width,
+    prepare: prepareLinearSoftmaxDivergence,
+    outputs: ["hiddenGradient", "weightsGradient", "biasGradient", "values"],
+    wrong: (request) => {
+      const least = leastMemory(request);
+      return request.memoryBudget > 0 && request.memoryBudget < least
+        ? smallBudget(request, least).message
+        : undefined;
+    },
   }),
 };

@@ -1,7 +1,7 @@
 // The TypeScript side of native/abi/kullback_backend.h: what an operation asks of a backend, and what a backend is.
 import type { Dtype, StoredArray } from "../arrays.js";
 
-import { ShapeError } from "../errors.js";
+import { OptionError, ShapeError } from "../errors.js";
 import type { DeviceHandle } from "./addon.js";
 
 export type { Dtype, StoredArray } from "../arrays.js";
@@ -176,11 +176,58 @@ export interface TokenLogProbsRequest<T extends Tensor = Tensor> {
 /** With all arrays in the host's memory, as the reference reads them. */
 export type HostTokenLogProbsRequest = TokenLogProbsRequest<StoredArray>;
 
+/** Hidden states and the matrix that makes logits of them: hidden weightsᵀ + bias. */
+export interface LinearRequestSide {
+  /** [rows, width] */
+  hidden: StoredArray;
+  /** [columns, width] */
+  weights: StoredArray;
+  bias?: StoredArray | undefined;
+  width: number;
+}
+
+/** A checked call of linearSoftmaxDivergence: `kullback_linear_softmax_divergence_request`, field by field. */
+export interface LinearSoftmaxDivergenceRequest {
+  divergence: SoftmaxDivergenceName;
+  /** Of the divergences that have one: alpha, beta or lambda. */
+  parameter: number;
+  dtype: Dtype;
+  /** Which of CUDA's devices; the others have none. */
+  device?: number | undefined;
+  rows: number;
+  columns: number;
+  student: LinearRequestSide;
+  /** One of these, of which logits are [rows, columns]; each label that counts is less than `columns`. */
+  teacher: LinearRequestSide | { logits: StoredArray } | { labels: Int32Array };
+  studentTemperature: number;
+  teacherTemperature: number;
+  rowWeights?: Float64Array | undefined;
+  rowMask?: Uint8Array | undefined;
+  scale: number;
+  gradOutput: number;
+  gradOutputs?: Float64Array | undefined;
+  /** In bytes; 0 for the backend's default. */
+  memoryBudget: number;
+  /** Written where they are there. */
+  values?: Float64Array | undefined;
+  hiddenGradient?: StoredArray | undefined;
+  weightsGradient?: StoredArray | undefined;
+  biasGradient?: StoredArray | undefined;
+}
+
+/** What a call throws whose memory budget is too small. */
+export function smallBudget(request: LinearSoftmaxDivergenceRequest, least: number): OptionError {
+  return new OptionError(
+    `options.memoryBudget is ${request.memoryBudget}; it must be at least ${least} bytes, which one row takes`,
+  );
+}
+
 /** The request of each row of native/abi/operations.inc. */
 export interface Requests {
   softmaxDivergence: SoftmaxDivergenceRequest;
   fDivergence: FDivergenceRequest;
   tokenLogProbs: TokenLogProbsRequest;
+  linearSoftmaxDivergence: LinearSoftmaxDivergenceRequest;
 }
 export type OperationName = keyof Requests;
 
@@ -197,4 +244,5 @@ export type Operation<Name extends OperationName> = Readonly<
 /** What fills in the table. */
 export type Backend = { readonly name: BackendName } & Operation<"softmaxDivergence"> &
   Operation<"fDivergence"> &
-  Operation<"tokenLogProbs">;
+  Operation<"tokenLogProbs"> &
+  Operation<"linearSoftmaxDivergence">;

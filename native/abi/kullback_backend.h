@@ -19,7 +19,8 @@ typedef enum kullback_status {
   KULLBACK_OUT_OF_MEMORY = 2, /* scratch memory could not be had */
   KULLBACK_UNSUPPORTED = 3,   /* the request names a dtype or a divergence that this backend has not */
   KULLBACK_DEVICE_ERROR = 4,  /* the device, or its driver, refused: backend->last_error says what it said */
-  KULLBACK_BAD_VALUES = 5     /* an input holds numbers that it must not hold; the outputs are as they were */
+  KULLBACK_BAD_VALUES = 5,    /* an input holds numbers that it must not hold; the outputs are as they were */
+  KULLBACK_SMALL_BUDGET = 6   /* of memory: *value is the least that will do; the other outputs are as they were */
 } kullback_status;
 
 /* The 16-bit types are computed with in float32, and rounded once where they are written. */
@@ -153,7 +154,7 @@ typedef enum kullback_estimator {
 /* log softmax(logits / temperature) at each row's token, and the gradient for the logits of
  *   sum over rows of g * log_prob + h * entropy + e * estimate,
  * g = grad_outputs[r] if given, else grad_output, and h and e likewise. A row with row_mask[r] == 0 is not read: all
- * that is written for it is 0. */
+ * that is written for it is 0. The gradient may be written over the logits. */
 typedef struct kullback_token_log_probs_request {
   kullback_dtype dtype;
   kullback_estimator estimator;
@@ -182,6 +183,55 @@ typedef struct kullback_token_log_probs_request {
   double* estimates;   /* [rows] */
   void* gradient;      /* [rows, stride], dtype; columns beyond `columns` become 0 */
 } kullback_token_log_probs_request;
+
+#define KULLBACK_MEMORY_BUDGET (INT64_C(256) << 20)
+
+/* What makes logits: hidden weights^T + bias. */
+typedef struct kullback_linear_logits {
+  int64_t width;
+  const void* hidden;  /* [rows, width], dtype */
+  const void* weights; /* [columns, width], dtype */
+  const void* bias;    /* [columns], dtype, or NULL */
+} kullback_linear_logits;
+
+/* softmax_divergence of logits that are products and exist for some rows at a time only. The teacher is a product too,
+ * or logits, or labels: then D is -log q at the row's label, and `divergence` says nothing.
+ *
+ * values and value are those of softmax_divergence. With S the logits' gradient there, over all rows,
+ *   hidden_gradient = S weights,  weights_gradient = S^T hidden,  bias_gradient = the sum of S's rows.
+ * A row with row_mask[r] == 0 or a factor w or scale of 0 is not read: its value and all that it adds are exactly 0, as
+ * is what a row adds whose g is 0.
+ *
+ * Beside the arrays of the request no more than memory_budget bytes are held at any time. Results do not depend on it.
+ */
+typedef struct kullback_linear_softmax_divergence_request {
+  kullback_dtype dtype; /* float32 or float64 */
+  kullback_divergence divergence;
+  double parameter; /* of the divergences that have one */
+  int64_t rows;
+  int64_t columns; /* the vocabulary */
+
+  int32_t device; /* which of the backend's devices computes; 0 where it has none */
+  kullback_linear_logits student;
+  kullback_linear_logits teacher; /* hidden is NULL where the teacher is one of the following */
+  const void* teacher_logits;     /* [rows, columns], dtype, or NULL */
+  const int32_t* labels;          /* [rows], or NULL; each less than columns, unless its row is not read */
+  double student_temperature;
+  double teacher_temperature;
+
+  const double* row_weights; /* [rows] or NULL */
+  const uint8_t* row_mask;   /* [rows] or NULL: 0 leaves the row out */
+  double scale;
+  double grad_output;
+  const double* grad_outputs; /* [rows] or NULL */
+  int64_t memory_budget;      /* bytes; 0: KULLBACK_MEMORY_BUDGET, or the least where that is more */
+
+  double* value;          /* one number: the sum over rows; never NULL */
+  double* values;         /* [rows] */
+  void* hidden_gradient;  /* [rows, student.width], dtype */
+  void* weights_gradient; /* [columns, student.width], dtype */
+  void* bias_gradient;    /* [columns], dtype */
+} kullback_linear_softmax_divergence_request;
 
 typedef struct kullback_device_info {
   char name[256];

@@ -80,6 +80,36 @@ Napi::Value elementary(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+template <class T>
+void run_matrix_product(Arguments& arguments, const Kernels<T>& kernels, napi_typedarray_type type) {
+  const bool chained = arguments.flag("chained") != 0, added = arguments.flag("added") != 0;
+  const bool a_along = arguments.flag("aAlongDepth") != 0, b_along = arguments.flag("bAlongDepth") != 0;
+  const int64_t rows = arguments.count("rows"), columns = arguments.count("columns"), depth = arguments.count("depth");
+  const T* a = static_cast<const T*>(arguments.required_input("a", type, rows * depth));
+  const T* b = static_cast<const T*>(arguments.required_input("b", type, columns * depth));
+  T* c = static_cast<T*>(arguments.output("c", type, rows * columns));
+  if (c == nullptr) throw argument_error(arguments.env(), "c is missing");
+  Stop stop(nullptr);
+  MatrixProduct<T> product(kernels, stop);
+  product.multiply(rows, columns, depth, {a, a_along ? depth : 1, a_along ? 1 : rows},
+                   {b, b_along ? depth : 1, b_along ? 1 : columns}, {added ? c : nullptr, columns},
+                   chained ? SumOrder::kInAChain : SumOrder::kInParts, c, columns);
+}
+
+// matrixProduct(instruction set or undefined, dtype, chained, added, aAlongDepth, bAlongDepth, rows, columns, depth, a,
+// b, c), on all threads: for tests and benches.
+Napi::Value matrix_product(const Napi::CallbackInfo& info) {
+  const InstructionSet& set = info[0].IsUndefined() ? active_instruction_set() : supported_set(info, 0);
+  Arguments arguments(info, 1, nullptr);
+  const kullback_dtype dtype = arguments.dtype();
+  if (dtype == KULLBACK_FLOAT32) {
+    run_matrix_product<float>(arguments, set.kernels->float32, napi_float32_array);
+  } else {
+    run_matrix_product<double>(arguments, set.kernels->float64, napi_float64_array);
+  }
+  return info.Env().Undefined();
+}
+
 // memoryLimit(length, first, second, sum or undefined), float32, on all threads: for benches.
 Napi::Value memory_limit(const Napi::CallbackInfo& info) {
   Arguments arguments(info, 0, nullptr);
@@ -105,6 +135,7 @@ void register_cpu(Napi::Env env, Napi::Object exports) {
   exports["instructionSets"] = Napi::Function::New<list_instruction_sets>(env, "instructionSets");
   exports["useInstructionSet"] = Napi::Function::New<use_instruction_set>(env, "useInstructionSet");
   exports["memoryLimit"] = Napi::Function::New<memory_limit>(env, "memoryLimit");
+  exports["matrixProduct"] = Napi::Function::New<matrix_product>(env, "matrixProduct");
   exports["elementary"] = Napi::Function::New<elementary>(env, "elementary");
 }
 

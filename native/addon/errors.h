@@ -25,7 +25,8 @@ inline Napi::Error out_of_memory(Napi::Env env) {
 }
 
 // `status` is what the backend has just returned, on this thread: what it says of a failure is the thread's last.
-inline void throw_unless_ok(Napi::Env env, kullback_status status, const kullback_backend& backend) {
+// `value` is the operation's, of those that have one.
+inline void throw_unless_ok(Napi::Env env, kullback_status status, const kullback_backend& backend, double value = 0) {
   if (status == KULLBACK_OK) return;
   const std::string text = backend.last_error();
   switch (status) {
@@ -37,6 +38,8 @@ inline void throw_unless_ok(Napi::Env env, kullback_status status, const kullbac
       throw coded_error(env, "ERR_KULLBACK_CUDA", text);
     case KULLBACK_BAD_VALUES:
       throw coded_error(env, "ERR_KULLBACK_BAD_VALUES", "an input holds numbers that it must not hold");
+    case KULLBACK_SMALL_BUDGET:
+      throw coded_error(env, "ERR_KULLBACK_SMALL_BUDGET", std::to_string(static_cast<int64_t>(value)));
     case KULLBACK_UNSUPPORTED:
       throw argument_error(env, "the backend does not know this dtype or divergence");
     case KULLBACK_CANCELLED:

@@ -48,7 +48,8 @@ Napi::Value run_now(const Napi::CallbackInfo& info, Slot<Request> slot, const Re
   Request request = read_request(arguments, device);
   double value = 0;
   set_value(request, &value);
-  throw_unless_ok(info.Env(), (backend.*slot)(&request, nullptr), backend);
+  const kullback_status status = (backend.*slot)(&request, nullptr);
+  throw_unless_ok(info.Env(), status, backend, value);
   return Napi::Number::New(info.Env(), value);
 }
 

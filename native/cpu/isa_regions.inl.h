@@ -22,6 +22,8 @@
 #include "softmax_divergence_mixture.inl.h"
 #include "f_divergence.inl.h"
 #include "token_log_probs.inl.h"
+#include "matrix_product.inl.h"
+#include "linear_softmax_divergence.inl.h"
 #include "memory_limit.inl.h"
 
 #define KULLBACK_KERNEL(name, parameters) &name<F32>,

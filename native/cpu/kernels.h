@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "f_divergence.h"
+#include "linear_softmax_divergence.h"
+#include "matrix_product.h"
 #include "simd/elementary.h"
 #include "simd/inline.h"
 #include "softmax_divergence.h"

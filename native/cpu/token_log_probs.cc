@@ -32,6 +32,7 @@ template <class T>
 struct TokenWorkspace {
   SoftmaxRow<T> row;
   Scratch exponentials, unkept;
+  Scratch logits;                // where the gradient is written over them
   std::vector<double> partials;  // one per segment
 
   static TokenWorkspace& of_this_thread() {
@@ -80,6 +81,11 @@ class TokenLogProbs {
     TokenWorkspace<T>& work = TokenWorkspace<T>::of_this_thread();
     SoftmaxRow<T>& softmax = work.row;
     softmax.logits = static_cast<const T*>(request_.logits) + index * request_.stride;
+    if (gradient == softmax.logits) {
+      T* const copy = work.logits.template reserve<T>(request_.columns);
+      std::copy(gradient, gradient + request_.columns, copy);
+      softmax.logits = copy;
+    }
     softmax.scale = softmax_scale<T>(request_.temperature);
     softmax.prepare(request_.columns);
     work.partials.resize(softmax.sums.size());
@@ -100,6 +106,7 @@ class TokenLogProbs {
     write_token_row(request_, index, found);
     if (gradient != nullptr) write_gradient(work, pool, gradient, index, found, entropy_slope);
     work.exponentials.trim();
+    work.logits.trim();
   }
 
   // body(first column, columns, segment) for each segment, on the pool where there is one.

@@ -48,12 +48,17 @@ class WarpTeam {
   template <class Operation, unsigned kCount>
   __device__ void reduce(double (&values)[kCount]) {
     for (unsigned i = 0; i < kCount; ++i) values[i] = reduce_warp<Operation>(values[i]);
+    // Shuffles order no memory, and a gradient may be written over what another lane has read until now.
+    __syncwarp();
   }
 
-  // What `make` returns. A block computes it in one thread; in a warp, that would save nothing.
+  // What `make` returns. A block computes it in one thread; in a warp, that would save nothing. Nobody goes on to write
+  // what another still reads.
   template <class T, class Make>
   __device__ T from_leader(T*, const Make& make) {
-    return make();
+    const T made = make();
+    __syncwarp();
+    return made;
   }
 };
 

@@ -3,6 +3,7 @@
 export default {
   files: [
     "dist/test/f-*.test.js",
+    "dist/test/linear-*.test.js",
     "dist/test/softmax-*.test.js",
     "dist/test/token-*.test.js",
     "dist/test/lifecycle/*.test.js",

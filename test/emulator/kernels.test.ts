@@ -57,7 +57,7 @@ const settings = [
 
 // Ampere has no clusters, so long rows stream; Hopper has, so they are resident.
 for (const capability of [75, 90]) {
-  for (const driver of ["limits_cuda_driver", "f_divergence_cuda_driver", "softmax_divergence_cuda_driver", "softmax_divergence_top_k_cuda_driver", "token_log_probs_cuda_driver"]) {
+  for (const driver of ["limits_cuda_driver", "f_divergence_cuda_driver", "softmax_divergence_cuda_driver", "softmax_divergence_top_k_cuda_driver", "token_log_probs_cuda_driver", "linear_softmax_divergence_cuda_driver"]) {
     // First, since what follows looks at what it leaves behind.
     test.serial(`sm_${capability}, ${driver}: right, to the same bits in any order and under each check`, async (t) => {
       t.timeout(100_000);

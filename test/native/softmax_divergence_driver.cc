@@ -1,11 +1,13 @@
-// Runs the CPU backend without Node, against a plain float64 loop: for sanitizers, for -O0, and for processors that are
-// only emulated. Prints one line an instruction set; exits with 1 where anything is off.
+// Runs the CPU backend's softmax_divergence and linear_softmax_divergence without Node, against plain float64 loops: for
+// sanitizers, for -O0, and for processors that are only emulated. Prints one line an instruction set; exits with 1 where
+// anything is off.
 #include <algorithm>
 #include <thread>
 
 #include "../../native/cpu/backend.h"
 #include "../../native/cpu/dispatch.h"
 #include "../../native/cpu/thread_pool.h"
+#include "linear_softmax_divergence_cases.h"
 #include "softmax_divergence_cases.h"
 #include "softmax_divergence_top_k_cases.h"
 
@@ -54,6 +56,20 @@ bool shapes_agree(const std::vector<int64_t>& widths) {
   return good;
 }
 
+bool linear_sizes_agree() {
+  bool good = true;
+  uint64_t unused = 0;
+  const auto agrees = [&](const LinearSize& size, bool against_labels) {
+    const auto& [rows, columns, width] = size;
+    return linear_agrees<float>(kullback::cpu_backend, rows, columns, width, against_labels, &unused) &&
+           linear_agrees<double>(kullback::cpu_backend, rows, columns, width, against_labels, &unused);
+  };
+  for (const LinearSize& size : kLinearSizes) {
+    for (const bool against_labels : {false, true}) good = agrees(size, against_labels) && good;
+  }
+  return good;
+}
+
 }  // namespace
 
 int main() {
@@ -65,6 +81,7 @@ int main() {
     if (!sets[i].supported()) continue;
     kullback::use_instruction_set(sets[i]);
     bool here = shapes_agree({1, 2, 7, 8, 15, 16, 17, 33, 1023, 1025, 2049, 8193, 40000});
+    here = linear_sizes_agree() && here;
     // Callers on several threads at once, as Node's workers are.
     std::vector<std::thread> callers;
     std::vector<char> results(4, 0);

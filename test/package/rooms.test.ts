@@ -67,12 +67,13 @@ test("a file in an operation's room belongs to an operation", (t) => {
       "dispatch",
       "elementary",
       "isa_regions",
+      "matrix_product",
       "memory_limit",
       "stored",
       "thread_pool",
     ],
     "native/addon": ["addon", "arguments", "backends", "cpu", "cuda", "cuda_library", "device_memory", "job"],
-    "native/cuda": ["backend", "context", "limits", "softmax_row", "stored"],
+    "native/cuda": ["backend", "context", "limits", "matrix_product", "softmax_row", "stored"],
     bench: ["cells", "main", "measure", "problem", "report", "report-cuda", "results", "visit"],
   };
   for (const [room, known] of Object.entries(shared)) {

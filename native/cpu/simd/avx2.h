@@ -147,3 +147,7 @@ KULLBACK_INLINE F32 split_exponent(F32 x, F32& mantissa) {
 KULLBACK_INLINE F64 split_exponent(F64 x, F64& mantissa) {
   return {split_exponent(x.low, mantissa.low), split_exponent(x.high, mantissa.high)};
 }
+
+// What of a matrix product stays in registers. 6 rows of two registers are 12 of 16: the rest are a row of B and a
+// number of A.
+constexpr int kTileRows = 6, kTileVectors = 1;

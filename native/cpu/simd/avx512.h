@@ -87,3 +87,6 @@ KULLBACK_INLINE F64 split_exponent(F64 x, F64& mantissa) {
   const __m512i exponent = _mm512_sub_epi64(_mm512_srli_epi64(shifted, 52), _mm512_set1_epi64(1023));
   return {_mm512_cvtepi64_pd(exponent)};
 }
+
+// What of a matrix product stays in registers. 12 rows of two registers are 24 of 32.
+constexpr int kTileRows = 12, kTileVectors = 2;

@@ -152,3 +152,7 @@ KULLBACK_INLINE Lanes<T> split_exponent(Lanes<T> x, Lanes<T>& mantissa) {
   return exponent;
 }
 #undef KULLBACK_AS
+
+// What of a matrix product stays in registers. 2 rows of four registers are 8 of 16: without FMA, products need some
+// too.
+constexpr int kTileRows = 2, kTileVectors = 1;

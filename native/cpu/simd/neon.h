@@ -104,3 +104,6 @@ KULLBACK_INLINE F64 split_exponent(F64 x, F64& mantissa) {
   }
   return exponent;
 }
+
+// What of a matrix product stays in registers. 6 rows of four registers are 24 of 32.
+constexpr int kTileRows = 6, kTileVectors = 1;
