@@ -37,7 +37,7 @@ struct TeacherRows {
   const void* numbers;
   const int32_t* ids;
   const uint8_t* row_mask;
-  uint8_t* improper;
+  uint32_t* improper;
 };
 template <class Launch>
 kullback_status check_teacher(Device& device, const kullback_softmax_divergence_request& request,
@@ -45,22 +45,22 @@ kullback_status check_teacher(Device& device, const kullback_softmax_divergence_
   const bool on_host = request.on_device == 0, one_row = request.one_teacher != 0;
   const int64_t all_rows = one_row ? std::min<int64_t>(1, request.rows) : request.rows;
   const size_t bytes = row_bytes(request, request.teacher_stride);
-  std::vector<uint8_t> improper(static_cast<size_t>(all_rows));
+  std::vector<uint32_t> improper(static_cast<size_t>(all_rows));
   RowStaging staging;
   const size_t numbers = staging.input(on_host ? request.teacher : nullptr, bytes);
   const size_t ids = staging.input(request.teacher_ids, static_cast<size_t>(request.teacher_stride) * sizeof(int32_t));
   const size_t mask = staging.input(one_row ? nullptr : request.row_mask, 1);
-  const size_t result = staging.output(improper.data(), 1);
+  const size_t result = staging.output(improper.data(), sizeof(uint32_t));
   const kullback_status status =
       run_softmax_rows(device, request, staging, all_rows, control, [&](const Slot& slot, int64_t first, int64_t rows) {
         const char* const there = static_cast<const char*>(request.teacher) + static_cast<size_t>(first) * bytes;
         launch(
             slot, rows,
             TeacherRows{on_host ? staging.at<const void>(slot, numbers) : there, staging.at<const int32_t>(slot, ids),
-                        staging.at<const uint8_t>(slot, mask), staging.at<uint8_t>(slot, result)});
+                        staging.at<const uint8_t>(slot, mask), staging.at<uint32_t>(slot, result)});
       });
   if (status != KULLBACK_OK) return status;
-  const bool proper = std::find(improper.begin(), improper.end(), 1) == improper.end();
+  const bool proper = std::find(improper.begin(), improper.end(), 1u) == improper.end();
   return proper ? KULLBACK_OK : KULLBACK_BAD_VALUES;
 }
 

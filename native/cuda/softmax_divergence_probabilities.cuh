@@ -21,7 +21,7 @@ struct ProbabilityArguments {
   int64_t rows, columns, row_step;
   const uint8_t* row_mask;  // [rows] or NULL
   double tolerance;
-  uint8_t* improper;  // [rows]
+  uint32_t* improper;  // [rows]
 };
 
 template <class T, unsigned kThreads>

@@ -20,7 +20,7 @@
 namespace kullback {
 
 // Of so many columns at a time it is known which are named.
-constexpr unsigned kTile = 16384;
+constexpr unsigned kTile = 4096;
 
 // All rows, and what the kernels around the coarse ones tell each other of them.
 template <class T>
@@ -47,13 +47,13 @@ struct TopKArguments {
 template <unsigned kThreads>
 struct TopKShared {
   BlockTeam<kThreads> team;
-  uint8_t* named;          // [kTile]
+  uint32_t* named;         // [kTile]
   Truncation* truncation;  // one
 
 #pragma nv_exec_check_disable
   template <class Arena>
   __host__ __device__ explicit TopKShared(Arena& arena)
-      : team(arena), named(arena.template take<uint8_t>(kTile)), truncation(arena.template take<Truncation>(1)) {}
+      : team(arena), named(arena.template take<uint32_t>(kTile)), truncation(arena.template take<Truncation>(1)) {}
 };
 
 template <class T, unsigned kThreads>
@@ -280,7 +280,7 @@ struct LogProbArguments {
   int64_t rows, slots;
   const uint8_t* row_mask;  // [rows] or NULL
   double tolerance;
-  uint8_t* improper;  // [rows]
+  uint32_t* improper;  // [rows]
 };
 
 template <class T, unsigned kThreads>

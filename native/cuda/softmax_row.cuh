@@ -249,7 +249,7 @@ class SoftmaxRow {
     numbers.other = {T(maxima[1]), T(1 / sums[1]), T(log_sums[1])};
     numbers.ratio = ratio_offset(maxima[0], maxima[1], log_sums[1] - log_sums[0], 0, arguments_.weigher.scale,
                                  arguments_.other.scale);
-    if (team_.part() == 0) {
+    if (team_.leads()) {
       write_log_sum_exp(arguments_.weigher, maxima[0], log_sums[0]);
       write_log_sum_exp(arguments_.other, maxima[1], log_sums[1]);
     }

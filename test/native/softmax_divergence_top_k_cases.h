@@ -20,7 +20,7 @@ struct TopKProblem {
   int64_t rows, columns, slots, stride;
   std::vector<T> student, teacher, gradient;
   std::vector<int32_t> ids;
-  std::vector<uint8_t> mask, agreement;
+  std::vector<uint8_t> mask;
   std::vector<double> weights, prior, values, divergences, student_log_sum_exp, teacher_log_sum_exp, student_entropy,
       teacher_entropy;
   kullback_softmax_divergence_request request = {};
@@ -46,7 +46,6 @@ struct TopKProblem {
                          &teacher_entropy}) {
       output->assign(mask.size(), 7);
     }
-    agreement.assign(mask.size(), 7);
     request.dtype = sizeof(T) == 4 ? KULLBACK_FLOAT32 : KULLBACK_FLOAT64;
     request.divergence = divergence;
     request.rows = rows;
@@ -75,7 +74,6 @@ struct TopKProblem {
     request.teacher_log_sum_exp = teacher_log_sum_exp.data();
     request.student_entropy = student_entropy.data();
     request.teacher_entropy = teacher_entropy.data();
-    request.argmax_agreement = agreement.data();
   }
 
   // Of forward KL, without priors and weights, as the policy is defined.
