@@ -61,7 +61,7 @@ const after = (stem: string, name: string): string => (stem.startsWith(name) ? s
 test("a file in an operation's room belongs to an operation", (t) => {
   // Shared by all operations, each for the reason that its first line gives.
   const shared = {
-    "lib/reference": ["elements"],
+    "lib/reference": ["elements", "sum"],
     "native/cpu": [
       "backend",
       "dispatch",
