@@ -82,6 +82,7 @@ async function mainCpu(): Promise<number> {
   // TensorFlow.js comes with it, which is nothing that a machine needs for its GPU to be measured.
   const { bench } = await import("./softmax-divergence.js");
   const { benchFamily, familyHead, familyRows } = await import("./softmax-divergence-family.js");
+  const { askSmall, smallHead, smallRows } = await import("./softmax-divergence-small.js");
   const info = backendInfo();
   say(`${formatBackendInfo(info)}\n`);
   let peers: string[] = [];
@@ -94,11 +95,13 @@ async function mainCpu(): Promise<number> {
     onSize: saySize,
   });
   const family = await benchFamily(values.quick);
+  const small = await askSmall();
   // Where this machine keeps its files is nobody's business.
   if (values.save && info.cpu) info.cpu.path = "build/Release/kullback.node";
-  const results: Results = { date: today(), quick: values.quick, info, peers, sizes, family };
+  const results: Results = { date: today(), quick: values.quick, info, peers, sizes, family, small };
   sayTable(tableHead, sizes.map(tableRow));
   sayTable(familyHead, familyRows(family));
+  sayTable(smallHead, smallRows(small));
   if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   if (values.save) save("cpu", results);
   return 0;

@@ -2,6 +2,7 @@
 import type { BackendInfo } from "../lib/index.js";
 import { line, percent, ratio, time } from "./cells.js";
 import { familySection, type Family } from "./softmax-divergence-family.js";
+import { smallSection, type SmallAnswers } from "./softmax-divergence-small.js";
 import type { SizeResult } from "./softmax-divergence.js";
 
 /** What a run of the bench found, and where. */
@@ -12,6 +13,7 @@ export interface Results {
   peers: string[];
   sizes: SizeResult[];
   family: Family;
+  small: SmallAnswers[];
 }
 
 export const tableHead = [
@@ -47,7 +49,7 @@ function besideTorch({ fresh, torch }: SizeResult["milliseconds"]): string {
 }
 
 /** docs/benchmarks.md without what CUDA adds to it. */
-export function markdownReport({ date, info, peers, sizes, family, quick }: Results): string {
+export function markdownReport({ date, info, peers, sizes, family, small, quick }: Results): string {
   const { machine, cpu, versions } = info;
   return `# Benchmarks
 
@@ -78,5 +80,6 @@ ${sizes
   .join(";\n")}.
 - A call on 1 x 10 is all overhead: checking, crossing into C++ and back.
 
-${familySection(family)}`;
+${familySection(family)}
+${smallSection(small)}`;
 }

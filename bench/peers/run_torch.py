@@ -1,6 +1,7 @@
 """torch as a peer, on its CPU or on CUDA: `run_torch.py cpu <threads>`, `run_torch.py cuda`. It needs no Node.
 
-Prints who it is, then reads lines "rows columns repetitions" or "rows columns repetitions width" and answers each with one line of JSON: the median
+Prints who it is, then reads lines. {"file", "rows", "columns"} asks for the loss of the logits in that file, the student's
+and then the teacher's. Others are "rows columns repetitions" or "rows columns repetitions width" and answers each with one line of JSON: the median
 milliseconds of value and gradient of KL(teacher || student), batchmean, as its users write it: log_softmax twice,
 kl_div, backward. With a width the student's logits are F.linear of hidden states of that width and a matrix, both with
 gradients. On CUDA also under torch.compile, and with Liger's kernel for kl_div where liger_kernel can be
@@ -113,6 +114,12 @@ say(
     }
 )
 for line in sys.stdin:
+    if line.startswith("{"):
+        asked = json.loads(line)
+        shape = (2, asked["rows"], asked["columns"])
+        student, teacher = torch.from_file(asked["file"], size=2 * shape[1] * shape[2]).reshape(shape)
+        say({"value": eager(student, teacher).item()})
+        continue
     rows, columns, repetitions, *width = map(int, line.split())
     try:
         say(measure(rows, columns, repetitions, *width))

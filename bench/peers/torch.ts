@@ -67,6 +67,15 @@ export class Torch {
     return new Torch(child, lines, ended, JSON.parse(hello) as TorchIntroduction);
   }
 
+  /** The value of the loss for logits that lie in a file: the student's float32, then the teacher's. */
+  async value(file: string, rows: number, columns: number): Promise<number> {
+    const answer = nextLine(this.lines, this.ended);
+    this.child.stdin.write(`${JSON.stringify({ file, rows, columns })}\n`);
+    const line = await answer;
+    if (line === undefined) throw new Error(`torch ended at ${rows} x ${columns}`);
+    return (JSON.parse(line) as { value: number }).value;
+  }
+
   /** Throws where the process has ended. With a width, logits are made of hidden states. */
   async measure(rows: number, columns: number, repetitions: number, width?: number): Promise<TorchTimes> {
     const answer = nextLine(this.lines, this.ended);

@@ -47,15 +47,14 @@ struct PairExponentialsTask {
   double other_moment;  // sum a y, if wanted
 };
 
-// First pass of a power divergence: beside both sides their mixture a^(1 - k) b^k, each from its segment's own maxima,
-// and kept where there is memory for it.
+// First pass of a power divergence: beside both sides their mixture a^(1 - k) b^k, each from its segment's own maxima.
 template <class T>
 struct MixedExponentialsTask {
   int64_t columns;
   ExponentialsTask<T> weigher, other;  // maxima finite
   T weigher_scale, weigher_scale_low;  // (1 - k) / (T log 2)
   T other_scale, other_scale_low;      // k / (T log 2)
-  T* mixture;                          // [columns]
+  T* mixture;                          // [columns], or NULL: only its sum is wanted
   // Result
   double sum;  // of the mixture; no number where that is beyond the format
 };

@@ -34,16 +34,14 @@ class GeneratedRowDivergence : public RowDivergence<T> {
   double generated(T* student_gradient, T* teacher_gradient, double slope) {
     T*& weigher_gradient = divergence_.student_weighs ? student_gradient : teacher_gradient;
     T*& other_gradient = divergence_.student_weighs ? teacher_gradient : student_gradient;
-    double value = 0;
-    const bool mixes = divergence_.generator == Generator::kPowerDivergence && may_lie_apart();
-    const bool found = mixes && of_mixture(weigher_gradient, other_gradient, slope, value);
-    if (stop_.asked() || (found && weigher_gradient == nullptr && other_gradient == nullptr)) return value;
-    this->take_exponentials(work_.student_exponentials.template reserve<T>(request_.columns),
-                            work_.teacher_exponentials.template reserve<T>(request_.columns));
+    first_pass(student_gradient != nullptr || teacher_gradient != nullptr);
     if (stop_.asked()) return 0;
     this->write_entropies();
+    double value = 0;
+    const bool found = mixing_ && of_mixture(weigher_gradient, other_gradient, slope, value);
+    if (found && weigher_gradient == nullptr && other_gradient == nullptr) return value;
     SlopeSums sums;
-    const bool far = !mixes && may_lie_apart() && this->far_apart();
+    const bool far = !mixes() && may_lie_apart() && this->far_apart();
     if (far) sums = second_pass(true, weigher_gradient, other_gradient);
     if (!far || !lies_apart(sums, weigher_gradient != nullptr || other_gradient != nullptr)) {
       sums = second_pass(false, weigher_gradient, other_gradient);
@@ -86,6 +84,43 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     return divergence_.generator != Generator::kPowerDivergence || std::fabs(divergence_.parameter) >= 0.25;
   }
 
+  bool mixes() const { return divergence_.generator == Generator::kPowerDivergence && may_lie_apart(); }
+
+  // The first pass, in memory that is no gradient's: the last one wants both side by side. Its first segment decides
+  // whether the mixture is worth its exponentials in the others.
+  void first_pass(bool differentiate) {
+    T* const student = work_.student_exponentials.template reserve<T>(request_.columns);
+    T* const teacher = work_.teacher_exponentials.template reserve<T>(request_.columns);
+    if (!mixes()) return RowDivergence<T>::take_exponentials(student, teacher);
+    SoftmaxRow<T>& mixture = work_.mixture;
+    mixture.exponentials = differentiate ? work_.mixture_exponentials.template reserve<T>(request_.columns) : nullptr;
+    mixture.scale = softmax_scale<T>(1);
+    mixture.prepare(request_.columns);
+    this->begin_first_pass(student, teacher);
+    const int64_t first = std::min(kSegmentColumns, request_.columns);
+    this->stage(0, first);
+    exponentiate_mixed(0, first, 0);
+    const double k = divergence_.parameter;
+    const double sum = mixture.sums[0] / (std::pow(weigher_.sums[0], 1 - k) * std::pow(other_.sums[0], k));
+    mixing_ = far_from_one(sum, 2 * kLostInMixture);
+    this->for_each_segment([&](int64_t begin, int64_t columns) {
+      if (begin == 0) return;
+      this->stage(begin, columns);
+      const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
+      if (mixing_) {
+        exponentiate_mixed(begin, columns, segment);
+      } else {
+        this->exponentiate_pair(begin, columns, segment);
+      }
+    });
+    this->end_first_pass();
+  }
+
+  // Whether a sum of mixtures differs from 1 by so much that its roundings do not show.
+  static bool far_from_one(double sum, double lost) {
+    return sum > 0 && !std::isinf(sum) && std::fabs(sum - 1) * lost > 1 + sum;
+  }
+
   // The first look at one segment of both sides and of their mixture.
   void exponentiate_mixed(int64_t begin, int64_t columns, size_t segment) {
     const double k = divergence_.parameter;
@@ -96,35 +131,20 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     if (this->describe_first(task, begin, columns)) {
       kernels_.mixed_exponentials(task);
     } else {
-      // Without probability on either side here: for the generator's pass to look at.
-      task.weigher.sum = task.other.sum = task.sum = std::numeric_limits<double>::quiet_NaN();
+      // Without probability on a side here: for the generator's pass to look at.
+      kernels_.exponentials(task.weigher);
+      kernels_.exponentials(task.other);
+      task.sum = std::numeric_limits<double>::quiet_NaN();
     }
     weigher_.take(segment, task.weigher);
     other_.take(segment, task.other);
     work_.mixture.sums[segment] = task.sum;
   }
 
-  // Where a side's exponentials go in the first pass: they are wanted for its own gradient and entropy alone.
-  T* wanted_exponentials(T* gradient, const double* entropy, Scratch& scratch) const {
-    return gradient == nullptr && entropy != nullptr ? scratch.template reserve<T>(request_.columns) : gradient;
-  }
-
   // The divergence by the mixture, false where that would lose digits; and those gradients that lose none, whose
   // pointers become NULL. Which way each is found must not depend on what else is asked for.
   bool of_mixture(T*& weigher_gradient, T*& other_gradient, double slope, double& value) {
     SoftmaxRow<T>& mixture = work_.mixture;
-    const bool differentiate = weigher_gradient != nullptr || other_gradient != nullptr;
-    T* const student_gradient = divergence_.student_weighs ? weigher_gradient : other_gradient;
-    T* const teacher_gradient = divergence_.student_weighs ? other_gradient : weigher_gradient;
-    mixture.exponentials = differentiate ? work_.mixture_exponentials.template reserve<T>(request_.columns) : nullptr;
-    mixture.scale = softmax_scale<T>(1);
-    mixture.prepare(request_.columns);
-    this->first_pass(
-        wanted_exponentials(student_gradient, request_.student_entropy, work_.student_exponentials),
-        wanted_exponentials(teacher_gradient, request_.teacher_entropy, work_.teacher_exponentials),
-        [&](int64_t begin, int64_t columns, size_t segment) { exponentiate_mixed(begin, columns, segment); });
-    if (stop_.asked()) return false;
-    this->write_entropies();
     const double k = divergence_.parameter;
     // A segment's mixture is relative to its sides' maxima.
     for (size_t i = 0; i < mixture.maxima.size(); ++i) {
@@ -132,7 +152,7 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     }
     mixture.merge();
     const double sum = std::exp(mixture.log_sum_exp() - ((1 - k) * weigher_.log_sum + k * other_.log_sum));
-    if (!(sum > 0 && std::fabs(sum - 1) * kLostInMixture > 1 + sum) || std::isinf(sum)) return false;
+    if (!far_from_one(sum, kLostInMixture)) return false;
     double outer;
     if (!finish((sum - 1) / (k * (k - 1)), value, outer)) return false;
     if (write_difference(mixture, weigher_, weigher_gradient, -slope * outer * sum / k)) weigher_gradient = nullptr;
@@ -254,6 +274,8 @@ class GeneratedRowDivergence : public RowDivergence<T> {
     const double largest = *std::max_element(work_.partials.begin(), work_.partials.end());
     return largest * kLostToDifference > 1 / side.sum;
   }
+
+  bool mixing_ = false;  // whether the first pass has summed the row's mixture
 };
 
 }  // namespace kullback

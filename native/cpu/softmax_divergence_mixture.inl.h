@@ -47,12 +47,9 @@ static KULLBACK_INLINE void mixed_lanes(const MixedVectors<V>& with, const Mixed
   V mixture = exp2_of_products(weigher_below, with.weigher_factor, other_below, with.other_factor);
   // What fills up the last vector is in no mixture.
   if constexpr (!Whole) mixture = zero_where(equal(weigher_below, constant<V>(lowest)), mixture);
-  const auto keep = [&](V value, Element<V>* to) {
-    if (to != nullptr) store_lanes<V, Whole>(value, to + i, rest);
-  };
-  keep(a, task.weigher.exponentials);
-  keep(b, task.other.exponentials);
-  keep(mixture, task.mixture);
+  store_lanes<V, Whole>(a, task.weigher.exponentials + i, rest);
+  store_lanes<V, Whole>(b, task.other.exponentials + i, rest);
+  if (task.mixture != nullptr) store_lanes<V, Whole>(mixture, task.mixture + i, rest);
   sums.weighers = sums.weighers + a;
   sums.others = sums.others + b;
   sums.mixtures = sums.mixtures + mixture;

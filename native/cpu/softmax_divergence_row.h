@@ -124,10 +124,14 @@ class RowDivergence {
   // The first pass: both softmaxes, of which the exponentials stay in the memory given. That is the gradient's where
   // there is one, which saves a row of cache.
   void take_exponentials(T* student_memory, T* teacher_memory) {
-    work_.moments.resize(static_cast<size_t>(ceil_divide(request_.columns, kSegmentColumns)));
-    first_pass(student_memory, teacher_memory, [&](int64_t begin, int64_t columns, size_t segment) {
+    begin_first_pass(student_memory, teacher_memory);
+    work_.moments.resize(work_.student.sums.size());
+    for_each_segment([&](int64_t begin, int64_t columns) {
+      stage(begin, columns);
+      const size_t segment = static_cast<size_t>(begin / kSegmentColumns);
       work_.moments[segment] = exponentiate_pair(begin, columns, segment);
     });
+    end_first_pass();
   }
 
   // The gradients, once they are computed, as the caller wants them; NULL: not wanted.
@@ -163,20 +167,15 @@ class RowDivergence {
   }
 
  protected:
-  // body(first column, columns, segment) looks at both sides of each segment for the first time.
-  template <class Body>
-  void first_pass(T* student_memory, T* teacher_memory, const Body& body) {
+  // Before and after both sides of each segment are looked at for the first time.
+  void begin_first_pass(T* student_memory, T* teacher_memory) {
     work_.student.exponentials = student_memory;
     work_.teacher.exponentials = teacher_memory;
     work_.student.prepare(request_.columns);
     work_.teacher.prepare(request_.columns);
     work_.partials.resize(work_.student.sums.size());
-    for_each_segment([&](int64_t begin, int64_t columns) {
-      // Once: gradients may lie where the numbers were.
-      if (!staged_) stage(begin, columns);
-      body(begin, columns, static_cast<size_t>(begin / kSegmentColumns));
-    });
-    staged_ = true;
+  }
+  void end_first_pass() {
     if (stop_.asked()) return;
     work_.student.merge();
     work_.teacher.merge();
@@ -186,8 +185,7 @@ class RowDivergence {
   template <class Task>
   bool describe_first(Task& task, int64_t begin, int64_t columns) {
     const auto describe = [&](ExponentialsTask<T>& of, const SoftmaxRow<T>& side) {
-      T* const exponentials = side.exponentials == nullptr ? nullptr : side.exponentials + begin;
-      of = {side.logits + begin, columns, side.scale, 0, exponentials, 0};
+      of = {side.logits + begin, columns, side.scale, 0, side.exponentials + begin, 0};
       kernels_.largest(of.logits, columns, of.maximum);
     };
     task.columns = columns;
@@ -431,7 +429,6 @@ class RowDivergence {
   const kullback_softmax_divergence_request& request_;
   const StoredSide<T>&stored_student_, &stored_teacher_;
   const int64_t row_;
-  bool staged_ = false;
   const Kernels<T>& kernels_;
   Stop& stop_;
   ThreadPool* pool_;
