@@ -42,7 +42,7 @@ if (!process.argv.includes("--no-addon")) {
   // Not build/config.gypi, which `npm run compile-commands` writes too.
   const configured = Math.max(modified("build/Makefile"), modified("build/binding.sln"));
   if (configured < latest(["binding.gyp", "package.json", "package-lock.json"])) {
-    step("building the native addon (once, about a minute)", process.execPath, [nodeGyp, "rebuild"]);
+    step("building the native addon (once, a minute or two)", process.execPath, [nodeGyp, "rebuild"]);
   } else if (modified(addon) < latest(addonSources)) {
     step("building what changed of the native addon", process.execPath, [nodeGyp, "build"]);
   }
