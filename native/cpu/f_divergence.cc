@@ -2,10 +2,10 @@
 #include "f_divergence.h"
 
 #include <algorithm>
-#include <new>
 
 #include "backend.h"
 #include "dispatch.h"
+#include "element_types.h"
 #include "stop.h"
 #include "thread_pool.h"
 
@@ -40,20 +40,7 @@ kullback_status run(const Request& request, const kullback_control* control) {
 }  // namespace
 
 kullback_status f_divergence_cpu(const Request* request, const kullback_control* control) {
-  try {
-    switch (request->dtype) {
-      case KULLBACK_FLOAT32:
-        return run<float>(*request, control);
-      case KULLBACK_FLOAT64:
-        return run<double>(*request, control);
-      case KULLBACK_FLOAT16:
-      case KULLBACK_BFLOAT16:
-        break;
-    }
-    return KULLBACK_UNSUPPORTED;
-  } catch (const std::bad_alloc&) {
-    return KULLBACK_OUT_OF_MEMORY;
-  }
+  return in_full_width(request->dtype, [&]<class T>() { return run<T>(*request, control); });
 }
 
 }  // namespace kullback

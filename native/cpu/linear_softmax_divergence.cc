@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include "backend.h"
@@ -16,6 +15,7 @@
 #include "../math/linear_rows.h"
 #include "../math/sum.h"
 #include "dispatch.h"
+#include "element_types.h"
 #include "matrix_product.h"
 #include "thread_pool.h"
 
@@ -204,20 +204,7 @@ class LinearSoftmaxDivergence {
 }  // namespace
 
 kullback_status linear_softmax_divergence_cpu(const Request* request, const kullback_control* control) {
-  try {
-    switch (request->dtype) {
-      case KULLBACK_FLOAT32:
-        return LinearSoftmaxDivergence<float>(*request, control).run();
-      case KULLBACK_FLOAT64:
-        return LinearSoftmaxDivergence<double>(*request, control).run();
-      case KULLBACK_FLOAT16:
-      case KULLBACK_BFLOAT16:
-        break;
-    }
-    return KULLBACK_UNSUPPORTED;
-  } catch (const std::bad_alloc&) {
-    return KULLBACK_OUT_OF_MEMORY;
-  }
+  return in_full_width(request->dtype, [&]<class T>() { return LinearSoftmaxDivergence<T>(*request, control).run(); });
 }
 
 }  // namespace kullback

@@ -2,10 +2,11 @@
 //   formula  C = begin + A B; packing: panel[k][line], zeros beyond the last line
 //   shapes   A [rows, depth], B [depth, columns], C [rows, columns], one block of each
 //   traffic  a panel of B stays in the first-level cache while all of A's pass by it; C once a block of depth
-//   work     rows * columns * depth FMAs, of which a tile does kTileRows * kTileVectors for so many broadcasts and
-//   loads stable   in parts: kPartDepth and depth / kPartDepth roundings, and not depth order    begin, then k = 0, 1,
-//   2, ..., in parts or in a chain: no block, tile or thread is seen in it edges    what fills up the last tile is
-//   computed in memory of its own bound    test/parity/matrix-product.test.ts;  speed: bench/linear-softmax-divergence
+//   work     rows * columns * depth FMAs, of which a tile does kTileRows * kTileVectors for so many loads
+//   stable   in parts: kPartDepth and depth / kPartDepth roundings, and not depth
+//   order    begin, then k = 0, 1, 2, ..., in parts or in a chain: no block, tile or thread is seen in it
+//   edges    what fills up the last tile is computed in memory of its own
+//   bound    test/parity/matrix-product.test.ts;  speed: bench/linear-softmax-divergence
 
 // `Begun`: the sum is added to what C holds.
 template <class V, bool Begun>

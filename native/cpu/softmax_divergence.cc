@@ -3,11 +3,11 @@
 // softmax_divergence_row.h's, the arithmetic on its columns softmax_divergence.inl.h's.
 #include <algorithm>
 #include <atomic>
-#include <new>
 #include <vector>
 
 #include "../math/sum.h"
 #include "backend.h"
+#include "element_types.h"
 #include "softmax_divergence_top_k.h"
 
 namespace kullback {
@@ -88,19 +88,7 @@ kullback_status run(const Request& request, const kullback_control* control) {
 }  // namespace
 
 kullback_status softmax_divergence_cpu(const Request* request, const kullback_control* control) {
-  try {
-    switch (request->dtype) {
-      case KULLBACK_FLOAT32:
-      case KULLBACK_FLOAT16:
-      case KULLBACK_BFLOAT16:
-        return run<float>(*request, control);
-      case KULLBACK_FLOAT64:
-        return run<double>(*request, control);
-    }
-    return KULLBACK_UNSUPPORTED;
-  } catch (const std::bad_alloc&) {
-    return KULLBACK_OUT_OF_MEMORY;
-  }
+  return in_computed_type(request->dtype, [&]<class T>() { return run<T>(*request, control); });
 }
 
 }  // namespace kullback

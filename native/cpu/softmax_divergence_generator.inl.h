@@ -1,12 +1,12 @@
 // softmax_divergence by a generator (math/generators.inl.h), after the first pass, over one segment of one row.
 //   formula  math/generators.inl.h; a, b: the probabilities of the weighing and of the other side, u = log b - log a
 //   shapes   one segment (<= kSegmentColumns) of one row a call; exponentials, slopes, gradients [columns]
-//   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), the rest in the second-level
-//   cache work     about 60 operations a column, at most 1 exponential and 3 divisions; binds: arithmetic stable   u:
-//   see Distance; each term as one function of u, none as a difference of large ones order    8 vectors of 16 (8)
-//   lanes, from there on in float64: over blocks of 1024 columns, segments edges    every column is looked at with
-//   care, since where a divergence is finite depends on the generator bound    docs/softmax-divergence.md, tests "error
-//   bound";  speed: bench/softmax-divergence
+//   traffic  value + one gradient 3 elements a column from memory (2 reads, 1 write), the rest in the second cache
+//   work     about 60 operations a column, at most 1 exponential and 3 divisions; binds: arithmetic
+//   stable   u: see Distance; each term as one function of u, none as a difference of large ones
+//   order    8 vectors of 16 (8) lanes, from there on in float64: over blocks of 1024 columns, segments
+//   edges    every column is looked at with care: where a divergence is finite depends on the generator
+//   bound    docs/softmax-divergence.md, tests "error bound";  speed: bench/softmax-divergence
 
 // The scalars of a task as vectors.
 template <class V>

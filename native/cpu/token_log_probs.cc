@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <numeric>
 #include <vector>
 
 #include "../math/token_row.h"
 #include "backend.h"
 #include "dispatch.h"
+#include "element_types.h"
 #include "scalar.h"
 #include "scratch.h"
 #include "segments.h"
@@ -173,20 +173,7 @@ class TokenLogProbs {
 }  // namespace
 
 kullback_status token_log_probs_cpu(const Request* request, const kullback_control* control) {
-  try {
-    switch (request->dtype) {
-      case KULLBACK_FLOAT32:
-        return TokenLogProbs<float>(*request, control).run();
-      case KULLBACK_FLOAT64:
-        return TokenLogProbs<double>(*request, control).run();
-      case KULLBACK_FLOAT16:
-      case KULLBACK_BFLOAT16:
-        break;
-    }
-    return KULLBACK_UNSUPPORTED;
-  } catch (const std::bad_alloc&) {
-    return KULLBACK_OUT_OF_MEMORY;
-  }
+  return in_full_width(request->dtype, [&]<class T>() { return TokenLogProbs<T>(*request, control).run(); });
 }
 
 }  // namespace kullback

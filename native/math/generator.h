@@ -3,14 +3,7 @@
 #ifndef KULLBACK_MATH_GENERATOR_H
 #define KULLBACK_MATH_GENERATOR_H
 
-// Both processors call what is marked so.
-#if !defined(KULLBACK_ANYWHERE)
-#if defined(__CUDACC__)
-#define KULLBACK_ANYWHERE __host__ __device__ inline
-#else
-#define KULLBACK_ANYWHERE inline
-#endif
-#endif
+#include "anywhere.inc"
 
 namespace kullback {
 

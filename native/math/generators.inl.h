@@ -13,8 +13,8 @@
 //   JensenShannon    w a log(a / m) + (1 - w) b log(b / m), m = w a + (1 - w) b
 //   Skew             a log(a / m), likewise
 //
-//   edges    a = b = 0: all 0;  either 0: the limit, which may be +inf;  a slope of probability 0 is 0 where it has a
-//   limit bound    docs/softmax-divergence.md, tests "error bound"
+//   edges    a = b = 0: all 0;  either 0: the limit, which may be +inf;  a slope of probability 0: 0, if it has a limit
+//   bound    docs/softmax-divergence.md, tests "error bound"
 
 // Most formulas have two ways. `apart`, for rows whose value and slopes are of the probabilities' own size, takes
 // differences of a and b as they stand, and logarithms of a, b and m, which there are all numbers; the other one takes

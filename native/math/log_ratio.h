@@ -6,12 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-// Both processors call these.
-#if defined(__CUDACC__)
-#define KULLBACK_ANYWHERE __host__ __device__ inline
-#else
-#define KULLBACK_ANYWHERE inline
-#endif
+#include "anywhere.inc"
 
 namespace kullback {
 

@@ -5,13 +5,7 @@
 
 #include <cmath>
 
-#if !defined(KULLBACK_ANYWHERE)
-#if defined(__CUDACC__)
-#define KULLBACK_ANYWHERE __host__ __device__ inline
-#else
-#define KULLBACK_ANYWHERE inline
-#endif
-#endif
+#include "anywhere.inc"
 
 namespace kullback {
 

@@ -6,13 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if !defined(KULLBACK_ANYWHERE)
-#if defined(__CUDACC__)
-#define KULLBACK_ANYWHERE __host__ __device__ inline
-#else
-#define KULLBACK_ANYWHERE inline
-#endif
-#endif
+#include "anywhere.inc"
 
 namespace kullback {
 
