@@ -314,6 +314,7 @@ for (const { divergence, ...rest } of [
       return (result as unknown as { values: Float64Array }).values;
     };
     const exact = values(Float64Array.from(base), Float64Array.from(moved), "reference");
+    t.true(exact.every((value) => value > 0.05));
     for (const backend of backends) {
       if (backend === "cuda") continue; // has its own sums
       values(base, moved, backend).forEach((value, row) => {
